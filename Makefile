@@ -1,0 +1,141 @@
+# maskd: `make help` lists what can be made.
+#
+# VARIANT chooses a build: release (default), asan (Address and UndefinedBehavior sanitizers), tsan (ThreadSanitizer). All
+# variants use the same sources, the same kernels and the same OpenBLAS.
+
+VARIANT ?= release
+PREFIX  ?= /usr/local
+PORT    ?= 8080
+IMAGE   ?=
+
+CC      := gcc
+VERSION := 0.1.0
+BUILD   := build
+ifneq ($(VARIANT),release)
+BUILD   := build/$(VARIANT)
+endif
+
+PACKAGES      := libmicrohttpd libcjson openblas libjpeg libpng libwebp libwebpdemux libexif inih nettle
+TEST_PACKAGES := check
+
+CPPFLAGS := -I. -D_GNU_SOURCE -DMASKD_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+CFLAGS   := -std=gnu17 -O2 -g -pthread -fno-omit-frame-pointer -fstack-protector-strong \
+            -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wvla -Wformat=2 -Wundef -Werror=implicit-function-declaration $(EXTRA_CFLAGS)
+LDLIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lunistring -lm
+LDFLAGS  := -pthread -Wl,-z,relro,-z,now
+
+ifeq ($(VARIANT),asan)
+CFLAGS  += -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=address,undefined
+endif
+ifeq ($(VARIANT),tsan)
+CFLAGS  += -O1 -fsanitize=thread
+LDFLAGS += -fsanitize=thread
+endif
+ifeq ($(VARIANT),release)
+CPPFLAGS += -D_FORTIFY_SOURCE=2
+endif
+
+# ---- sources -----------------------------------------------------------------------------------------
+
+# engine/kernels/simd/*.c are compiled once for each instruction set; the best is chosen at run time.
+SIMD_SOURCES   := $(wildcard engine/kernels/simd/*.c)
+ISAS           := portable
+ifeq ($(shell uname -m),x86_64)
+ISAS           += avx2 avx512
+endif
+ISA_portable   :=
+ISA_avx2       := -mavx2 -mfma -mf16c
+ISA_avx512     := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+SIMD_OBJECTS   := $(foreach isa,$(ISAS),$(SIMD_SOURCES:%.c=$(BUILD)/obj/%.$(isa).o))
+
+IMPORT_SOURCES := $(wildcard engine/weights/import/*.c)
+ENGINE_SOURCES := $(wildcard engine/*.c engine/image/*.c engine/kernels/*.c engine/sam/*.c engine/weights/*.c)
+API_SOURCES    := $(wildcard api/*.c)
+SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c))
+UNIT_SOURCES   := $(wildcard tests/unit/*.c tests/unit/*/*.c tests/unit/*/*/*.c)
+
+object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+ENGINE_OBJECTS := $(call object,$(ENGINE_SOURCES)) $(SIMD_OBJECTS)
+API_OBJECTS    := $(call object,$(API_SOURCES))
+SERVER_OBJECTS := $(call object,$(SERVER_SOURCES))
+IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(BUILD)/gen/onnx.pb-c.o
+UNIT_OBJECTS   := $(call object,$(UNIT_SOURCES))
+
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @printf '  %-6s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$@)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help deps test-deps build models demo run test bench lint fmt fuzz install clean unit-tests
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- building ----------------------------------------------------------------------------------------
+
+deps: ## install what building and serving need (Debian packages; root or sudo)
+	@tools/deps.sh build
+
+test-deps:
+	@tools/deps.sh build test
+
+build: $(BUILD)/maskd $(BUILD)/maskd-import ## compile build/maskd and build/maskd-import
+
+unit-tests: $(BUILD)/unit-tests
+
+$(BUILD)/maskd: $(call object,server/main.c) $(SERVER_OBJECTS) $(API_OBJECTS) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/maskd-import: $(call object,tools/maskd-import.c) $(IMPORT_OBJECTS) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c -o $@
+
+$(BUILD)/engine-probe: $(call object,tests/parity/engine_probe.c) $(API_OBJECTS) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/unit-tests: $(UNIT_OBJECTS) $(SERVER_OBJECTS) $(API_OBJECTS) $(IMPORT_OBJECTS) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+define simd_rule
+$(BUILD)/obj/engine/kernels/simd/%.$(1).o: engine/kernels/simd/%.c
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -O3 $(ISA_$(1)) -DKERNEL_ISA=$(1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call simd_rule,$(isa))))
+
+# ONNX's own schema, from Debian's libonnx-dev, becomes a parser by protobuf-c.
+ONNX_PROTO_DIR := /usr/include/onnx
+$(BUILD)/gen/onnx.pb-c.c: $(ONNX_PROTO_DIR)/onnx.proto
+	@mkdir -p $(@D)
+	$(call say,GEN)
+	$(Q)protoc-c --proto_path=$(ONNX_PROTO_DIR) --c_out=$(@D) $<
+$(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS) -w -c $< -o $@
+ONNX_READERS := $(IMPORT_SOURCES) $(wildcard tests/unit/engine/import_*.c)
+$(call object,$(ONNX_READERS)): CPPFLAGS += -I$(BUILD)/gen
+$(call object,$(ONNX_READERS)): | $(BUILD)/gen/onnx.pb-c.c
+
+# ---- weights -----------------------------------------------------------------------------------------
+
+models: models/mobile_sam.safetensors ## fetch the default model's weights (MobileSAM) and convert them
+
+models/%.safetensors: models/manifest.json tools/models.sh | $(BUILD)/maskd-import
+	@tools/models.sh $(BUILD)/maskd-import $*
+
+clean: ## remove build/ (weights in models/ stay)
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

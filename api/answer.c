@@ -1,0 +1,168 @@
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "api/api.h"
+#include "api/text.h"
+
+static void write_member(struct text *text, const char *name, const char *value) {
+    text_format(text, "\"%s\":", name);
+    text_string(text, value);
+}
+
+/* Ends the members before it with a comma; writes nothing when there is no timing. */
+static void write_timing(struct text *text, const struct timing *timing) {
+    if (!timing)
+        return;
+    const struct {
+        const char *name;
+        double milliseconds;
+    } spans[] = {
+        {"queue", timing->queue_ms},
+        {"decode", timing->decode_ms},
+        {"encode", timing->encode_ms},
+        {"segment", timing->segment_ms},
+    };
+    text_add(text, ",\"timing_ms\":{");
+    const char *separator = "";
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+        if (spans[i].milliseconds < 0)
+            continue;
+        text_format(text, "%s\"%s\":", separator, spans[i].name);
+        text_fixed(text, spans[i].milliseconds, 3);
+        separator = ",";
+    }
+    text_add(text, "}");
+}
+
+/* ---- images ------------------------------------------------------------------------------ */
+
+static void write_image(struct text *text, const struct image_answer *answer) {
+    text_add(text, "{");
+    write_member(text, "id", answer->id);
+    text_format(text, ",\"width\":%d,\"height\":%d,", answer->width, answer->height);
+    write_member(text, "model", answer->model);
+    text_format(text, ",\"status\":\"%s\",\"cached\":%s",
+                answer->status == IMAGE_READY ? "ready" : "encoding",
+                answer->cached ? "true" : "false");
+    write_timing(text, answer->timing);
+    text_add(text, "}");
+}
+
+char *image_answer_json(const struct image_answer *answer) {
+    struct text text = {0};
+    write_image(&text, answer);
+    return text_finish(&text);
+}
+
+char *image_list_json(const struct image_answer *images, size_t count, const char *next) {
+    struct text text = {0};
+    text_add(&text, "{\"images\":[");
+    for (size_t i = 0; i < count; i++) {
+        text_add(&text, i > 0 ? "," : "");
+        write_image(&text, &images[i]);
+    }
+    text_add(&text, "],\"next\":");
+    if (next)
+        text_string(&text, next);
+    else
+        text_add(&text, "null");
+    text_add(&text, "}");
+    return text_finish(&text);
+}
+
+/* ---- masks ------------------------------------------------------------------------------- */
+
+/* Random, so that nobody can guess the ID of a mask that was answered to somebody else. */
+static void write_mask_id(struct text *text) {
+    uint64_t number;
+    if (getrandom(&number, sizeof number, 0) == (ssize_t)sizeof number)
+        text_format(text, "\"m_%016llx\"", (unsigned long long)number);
+    else
+        text_fail(text);
+}
+
+static void write_counts(struct text *text, const struct mask *mask, enum mask_format format) {
+    if (format == FORMAT_COCO_RLE) {
+        char *counts = coco_rle_encode(mask);
+        if (counts)
+            text_string(text, counts); /* its alphabet has a backslash */
+        else
+            text_fail(text);
+        free(counts);
+        return;
+    }
+    text_add(text, "[");
+    for (size_t i = 0; i < mask->count; i++) {
+        if (i > 0)
+            text_append(text, ",", 1);
+        text_unsigned(text, mask->counts[i]);
+    }
+    text_add(text, "]");
+}
+
+static void write_segment(struct text *text, size_t prompt, enum mask_format format,
+                          const struct segment *segment) {
+    text_add(text, "{\"id\":");
+    write_mask_id(text);
+    text_format(text, ",\"prompt\":%zu,\"segmentation\":{\"size\":[%d,%d],\"counts\":", prompt,
+                segment->mask.height, segment->mask.width);
+    write_counts(text, &segment->mask, format);
+    const int *bbox = segment->bbox;
+    text_format(text, "},\"bbox\":[%d,%d,%d,%d],\"area\":%zu,\"predicted_iou\":", bbox[0], bbox[1],
+                bbox[2], bbox[3], segment->area);
+    text_float(text, segment->predicted_iou);
+    text_add(text, ",\"stability_score\":");
+    text_float(text, segment->stability_score);
+    text_add(text, "}");
+}
+
+char *segment_answer_json(const struct segment_answer *answer) {
+    struct text text = {0};
+    text_add(&text, "{");
+    write_member(&text, "image_id", answer->image_id);
+    text_add(&text, ",");
+    write_member(&text, "model", answer->model);
+    text_format(&text, ",\"width\":%d,\"height\":%d,\"masks\":[", answer->width, answer->height);
+    const char *separator = "";
+    for (size_t i = 0; i < answer->prompts->count; i++) {
+        const struct segmentation *result = &answer->results[i];
+        for (int k = 0; k < result->count; k++) {
+            text_add(&text, separator);
+            write_segment(&text, i, answer->prompts->items[i].format, &result->segments[k]);
+            separator = ",";
+        }
+    }
+    text_add(&text, "]");
+    write_timing(&text, answer->timing);
+    text_add(&text, "}");
+    return text_finish(&text);
+}
+
+/* ---- models ------------------------------------------------------------------------------ */
+
+static void write_model(struct text *text, const struct model_answer *answer) {
+    const struct model_info *info = answer->info;
+    text_add(text, "{");
+    write_member(text, "name", info->name);
+    text_add(text, ",");
+    write_member(text, "architecture", info->architecture);
+    text_add(text, ",");
+    write_member(text, "weights_sha256", info->weights_sha256);
+    text_add(text, ",");
+    write_member(text, "licence", info->licence);
+    text_format(text,
+                ",\"parameters\":%zu,\"input_size\":%d,\"default\":%s,"
+                "\"prompts\":[\"points\",\"box\",\"mask\"]}",
+                info->parameter_count, info->input_size, answer->is_default ? "true" : "false");
+}
+
+char *model_list_json(const struct model_answer *models, size_t count) {
+    struct text text = {0};
+    text_add(&text, "{\"models\":[");
+    for (size_t i = 0; i < count; i++) {
+        text_add(&text, i > 0 ? "," : "");
+        write_model(&text, &models[i]);
+    }
+    text_add(&text, "]}");
+    return text_finish(&text);
+}

@@ -1,0 +1,169 @@
+/* api: what goes over the wire <-> plain structs. The one public header of this folder.
+ *
+ * JSON is read strictly (UTF-8, one value, no duplicate or unknown member, numbers finite) and
+ * every fault of a request is found at once, each with its JSON Pointer (RFC 6901). Nothing here
+ * knows a socket or runs a model. */
+#ifndef API_API_H
+#define API_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+
+/* ---- problems (RFC 9457) ----------------------------------------------------------------- */
+
+enum problem_type {
+    PROBLEM_NONE,
+    PROBLEM_BAD_REQUEST,        /* 400 /problems/bad-request: cannot be parsed */
+    PROBLEM_UNKNOWN_IMAGE,      /* 404 /problems/unknown-image: "upload it again" */
+    PROBLEM_UNKNOWN_ROUTE,      /* 404 /problems/unknown-route */
+    PROBLEM_METHOD_NOT_ALLOWED, /* 405 /problems/method-not-allowed */
+    PROBLEM_ID_CONFLICT,        /* 409 /problems/id-conflict */
+    PROBLEM_LENGTH_REQUIRED,    /* 411 /problems/length-required */
+    PROBLEM_TOO_LARGE,          /* 413 /problems/too-large: names the limit */
+    PROBLEM_UNSUPPORTED_IMAGE,  /* 415 /problems/unsupported-image */
+    PROBLEM_INVALID_IMAGE,      /* 422 /problems/invalid-image: its pixels exceed the limit */
+    PROBLEM_INVALID_PROMPT,     /* 422 /problems/invalid-prompt */
+    PROBLEM_INVALID_REQUEST,    /* 422 /problems/invalid-request: any other member or parameter */
+    PROBLEM_INTERNAL,           /* 500 /problems/internal: out of memory and the like */
+    PROBLEM_NOT_INSTALLED,      /* 501 /problems/not-installed: a model; tells the command for it */
+    PROBLEM_NOT_IMPLEMENTED,    /* 501 /problems/not-implemented: not in this version */
+    PROBLEM_OVERLOADED,         /* 503 /problems/overloaded: a lane or the upload memory is full */
+    PROBLEM_DEADLINE,           /* 503 /problems/deadline: waited in a lane for too long */
+    PROBLEM_DRAINING,           /* 503 /problems/draining: the daemon is stopping */
+    PROBLEM_TYPE_COUNT,
+};
+
+struct problem_fault {
+    char pointer[96]; /* JSON Pointer into the request, "" for the whole; a query's "?name" */
+    char detail[160];
+};
+
+enum { PROBLEM_FAULTS_MAX = 32 };
+
+/* Zero-initialised means "no problem". Plain data: copied freely, nothing to release. */
+struct problem {
+    enum problem_type type;
+    char detail[256];
+    size_t fault_count; /* all that were found; only the first PROBLEM_FAULTS_MAX are kept */
+    struct problem_fault faults[PROBLEM_FAULTS_MAX];
+};
+
+/* Sets type and detail, unless there is a problem already: the first cause is the one to tell. */
+void problem_set(struct problem *problem, enum problem_type type, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Adds one fault; sets the type when there was none. The pointer is kept as given (the caller
+ * escapes). What does not fit is cut between two code points, and ends in an ellipsis. */
+void problem_add(struct problem *problem, enum problem_type type, const char *pointer,
+                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+int problem_status(enum problem_type type);
+/* The problem+json document; malloc'd, NULL when out of memory. */
+char *problem_json(const struct problem *problem);
+
+/* ---- image IDs --------------------------------------------------------------------------- */
+
+enum { IMAGE_ID_MAX = 128 };
+
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,127} */
+bool image_id_valid(const char *id);
+
+/* ---- requests ---------------------------------------------------------------------------- */
+
+enum mask_format { FORMAT_COCO_RLE, FORMAT_COCO_RLE_UNCOMPRESSED };
+
+/* One prompt of a request, with what is needed to answer it. */
+struct prompt_item {
+    struct prompt prompt; /* prompt.mask points to prior below when one was given */
+    struct mask prior;    /* owned */
+    enum mask_format format;
+};
+
+struct prompt_list {
+    size_t count;
+    struct prompt_item *items;
+};
+
+struct prompt_limits {
+    int width, height;  /* of the image: points and boxes must lie inside */
+    size_t prompts_max; /* of one request */
+};
+
+/* Parses the body of a segment request: one prompt, {"prompts":[...]}, or {"boxes":[...]}; a format
+ * at the top holds for prompts that name none. False: *problem tells all faults and *list is
+ * zeroed. Besides 400 and 422 there is 413 (too many JSON values) and 501 (a member that is right,
+ * but not in this version; only when nothing is wrong). */
+bool prompt_list_parse(const char *json, size_t size, const struct prompt_limits *limits,
+                       struct prompt_list *list, struct problem *problem);
+void prompt_list_free(struct prompt_list *list); /* zeroes it */
+
+/* An upload in JSON: {"image": base64 or data URI, "id": ..., "model": ...}. */
+struct upload {
+    uint8_t *bytes; /* owned; malloc'd */
+    size_t size;
+    char id[IMAGE_ID_MAX + 1]; /* empty: none given */
+    char model[64];            /* empty: none given */
+    char *prompt_json;         /* owned; see upload_parse; or NULL */
+};
+
+/* with_prompt (POST /v1/segment): members that are not the upload's own belong to the prompt, and
+ * prompt_json becomes an object of them, possibly empty, for prompt_list_parse. Otherwise they are
+ * faults. False: *problem tells all faults and *upload is zeroed. */
+bool upload_parse(const char *json, size_t size, bool with_prompt, struct upload *upload,
+                  struct problem *problem);
+void upload_free(struct upload *upload); /* zeroes it */
+
+/* ---- answers ----------------------------------------------------------------------------- */
+
+/* All of these give a malloc'd, zero-terminated JSON document, or NULL when out of memory (or of
+ * random numbers, for mask IDs). Numbers that JSON cannot say (NaN, infinity) become 0. */
+
+struct timing {
+    double queue_ms, decode_ms, encode_ms, segment_ms; /* negative: not part of this answer */
+};
+
+enum image_status { IMAGE_ENCODING, IMAGE_READY };
+
+struct image_answer {
+    const char *id, *model;
+    int width, height;
+    enum image_status status;
+    bool cached;
+    const struct timing *timing; /* NULL: no timing_ms member */
+};
+
+char *image_answer_json(const struct image_answer *answer);
+/* {"images":[...],"next":cursor or null}; next may be NULL. */
+char *image_list_json(const struct image_answer *images, size_t count, const char *next);
+
+struct segment_answer {
+    const char *image_id, *model;
+    int width, height;
+    const struct prompt_list *prompts;
+    const struct segmentation *results; /* one for each prompt, in order */
+    const struct timing *timing;
+};
+
+/* Gives every mask an ID of its own: "m_" and 16 random hex digits. */
+char *segment_answer_json(const struct segment_answer *answer);
+
+struct model_answer {
+    const struct model_info *info;
+    bool is_default;
+};
+
+char *model_list_json(const struct model_answer *models, size_t count);
+
+/* ---- run-length encodings ---------------------------------------------------------------- */
+
+/* COCO's compressed RLE (cocoapi, common/maskApi.c: rleToString, rleFrString): malloc'd, NULL when
+ * out of memory. */
+char *coco_rle_encode(const struct mask *mask);
+/* counts need not be zero-terminated. On STATUS_OK the caller owns *mask, in which only the first
+ * run may be zero, whatever the string had; otherwise it is zeroed. STATUS_INVALID: not an RLE of
+ * height x width; the message says why. STATUS_NO_MEMORY. */
+enum status coco_rle_decode(const char *counts, size_t size, int height, int width,
+                            struct mask *mask, struct error *error);
+
+#endif

@@ -1,0 +1,150 @@
+/* engine: pixels -> embedding; embedding + prompt -> masks. The one public header of this folder.
+ *
+ * No HTTP, no JSON of the wire, no printing, no exit. A model is immutable and shared by all
+ * threads; a session is the scratch memory of one job at a time; nothing in engine/ has mutable
+ * file-scope state.
+ *
+ * The maths is that of Segment Anything (Kirillov et al., 2023, arXiv:2304.02643;
+ * github.com/facebookresearch/segment-anything) with the TinyViT encoder of MobileSAM (Zhang et
+ * al., 2023, arXiv:2306.14289; github.com/ChaoningZhang/MobileSAM). */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/image/image.h"
+#include "engine/parallel.h"
+#include "engine/status.h"
+
+/* ---- the model --------------------------------------------------------------------------- */
+
+struct model;
+
+struct model_info {
+    char name[64];           /* of the file, without its ending: "mobile_sam" */
+    char architecture[64];   /* "mobile_sam" */
+    char weights_sha256[65]; /* of the tensor data, in hex; verified when the model was loaded */
+    char licence[64];
+    size_t parameter_count;
+    int input_size; /* the long side of an image is resampled to this: 1024 */
+};
+
+/* Maps a .safetensors file and checks every tensor's name, type, shape and place, and the data's
+ * hash. The message names the tensor at fault. STATUS_IO, STATUS_UNSUPPORTED (not safetensors,
+ * another architecture), STATUS_INVALID (damaged or incomplete), STATUS_NO_MEMORY. */
+enum status model_load(const char *path, struct model **model, struct error *error);
+void model_free(struct model *model); /* NULL is allowed */
+
+const struct model_info *model_info(const struct model *model);
+
+/* What a worker's tiles need: pool_options.scratch_bytes. */
+size_t model_tile_scratch_bytes(const struct model *model);
+
+/* The core that OpenBLAS chose kernels for ("Zen"), and our own kernels' instruction set ("avx2").
+ */
+const char *engine_blas_core(void);
+const char *engine_kernel_isa(void);
+
+/* To be called once by main(), before any worker exists: one BLAS thread a call, for the pool has
+ * the threads. */
+void engine_init(void);
+
+/* ---- sessions ---------------------------------------------------------------------------- */
+
+struct session;
+
+/* Address space for one job's activations; pages are taken when they are touched. One job at a
+ * time. */
+enum status session_create(const struct model *model, struct session **session,
+                           struct error *error);
+void session_free(struct session *session); /* NULL is allowed */
+
+/* Gives the touched pages back to the system. Not while a job uses the session. */
+void session_trim(struct session *session);
+
+/* ---- image -> embedding ------------------------------------------------------------------ */
+
+/* How an image lies in the encoder's square: ResizeLongestSide in utils/transforms.py. */
+struct geometry {
+    int width, height; /* the upright image's */
+    int scaled_width,
+        scaled_height; /* with the long side at input_size; the rest is padding, right and below */
+};
+
+void geometry_fit(int width, int height, int input_size, struct geometry *geometry);
+
+enum { EMBEDDING_CHANNELS = 256, EMBEDDING_SIDE = 64 };
+enum { EMBEDDING_VALUES = EMBEDDING_CHANNELS * EMBEDDING_SIDE * EMBEDDING_SIDE };
+
+struct embedding {
+    struct geometry geometry;
+    uint16_t values[EMBEDDING_VALUES]; /* IEEE 754 binary16, [row][column][channel] */
+};
+
+/* Encodes an image that was resampled to the geometry's scaled size (image_resize). Fills
+ * *embedding, geometry included. Call from a job of worker's pool. Cannot fail: all memory is the
+ * session's and the caller's. */
+void model_encode(const struct model *model, struct session *session, struct worker *worker,
+                  const struct image *scaled, const struct geometry *geometry,
+                  struct embedding *embedding);
+
+/* ---- embedding + prompt -> masks --------------------------------------------------------- */
+
+/* A binary mask as runs down the columns, the first run of zeros: the counts of COCO's uncompressed
+ * RLE. */
+struct mask {
+    int height, width;
+    size_t count;
+    uint32_t *counts; /* owned, released by mask_free; their sum is height x width */
+};
+
+void mask_free(struct mask *mask); /* zeroes it; a zeroed mask may be freed again */
+
+enum { PROMPT_POINTS_MAX = 64 };
+
+enum multimask {
+    MULTIMASK_AUTO,  /* one mask, chosen as SAM's ONNX export chooses (utils/onnx.py, select_masks)
+                      */
+    MULTIMASK_ALL,   /* the three of the ambiguity-aware tokens, in the tokens' order */
+    MULTIMASK_SINGLE /* the single-mask token's */
+};
+
+/* Coordinates are pixels of the upright image, x right, y down. At least one of points, box and
+ * mask. */
+struct prompt {
+    int point_count; /* 0 .. PROMPT_POINTS_MAX */
+    float points[PROMPT_POINTS_MAX][2];
+    uint8_t labels[PROMPT_POINTS_MAX]; /* 1 foreground, 0 background */
+    bool has_box;
+    float box[4];            /* x1, y1, x2, y2 */
+    const struct mask *mask; /* a prior mask of the image's size, borrowed; or NULL */
+    enum multimask multimask;
+    float threshold; /* a pixel belongs to the mask when its logit is above this; SAM's is 0 */
+};
+
+struct segment {
+    struct mask mask;
+    size_t area; /* pixels */
+    int bbox[4]; /* x, y, width, height of the pixels set, as COCO's toBbox; zeros when there are
+                    none */
+    float predicted_iou;   /* the IoU head's */
+    float stability_score; /* utils/amg.py, calculate_stability_score, offset 1; 0 for an empty mask
+                            */
+};
+
+struct segmentation {
+    int count; /* 1 or 3 */
+    struct segment segments[3];
+};
+
+/* Decodes one prompt. On STATUS_OK the caller owns *segmentation (segmentation_free). Call from a
+ * job of worker's pool. STATUS_INVALID: a prompt without content, a mask of another size.
+ * STATUS_NO_MEMORY. */
+enum status model_segment(const struct model *model, struct session *session, struct worker *worker,
+                          const struct embedding *embedding, const struct prompt *prompt,
+                          struct segmentation *segmentation, struct error *error);
+void segmentation_free(struct segmentation *segmentation);
+
+#endif

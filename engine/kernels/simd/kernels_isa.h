@@ -1,0 +1,20 @@
+/* The kernels of one instruction set, before table.c gathers them into its struct kernels. */
+#ifndef ENGINE_KERNELS_SIMD_KERNELS_ISA_H
+#define ENGINE_KERNELS_SIMD_KERNELS_ISA_H
+
+#include "engine/kernels/simd/simd.h"
+
+void KERNEL(bias_gelu)(float *x, size_t rows, size_t n, const float *bias);
+void KERNEL(bias_relu)(float *x, size_t rows, size_t n, const float *bias);
+void KERNEL(bias_add)(float *x, size_t rows, size_t n, const float *bias);
+void KERNEL(add)(const float *a, const float *b, float *out, size_t n);
+void KERNEL(layer_norm)(const float *x, size_t rows, size_t n, const float *weight,
+                        const float *bias, float epsilon, float *y);
+void KERNEL(softmax)(float *x, size_t rows, size_t n, float scale, const float *bias);
+void KERNEL(softmax_columns)(float *x, size_t n, size_t columns, float scale, const float *offset);
+void KERNEL(exp_partial)(float *x, size_t n, float scale, float *max, float *sum);
+void KERNEL(depthwise3x3)(const struct depthwise_row *row);
+void KERNEL(to_half)(const float *x, uint16_t *half, size_t n);
+void KERNEL(from_half)(const uint16_t *half, float *x, size_t n);
+
+#endif

@@ -1,0 +1,21 @@
+#include "engine/kernels/simd/kernels_isa.h"
+
+#define NAME_OF2(isa) #isa
+#define NAME_OF(isa) NAME_OF2(isa)
+
+extern const struct kernels KERNEL(kernels);
+
+const struct kernels KERNEL(kernels) = {
+    .isa = NAME_OF(KERNEL_ISA),
+    .bias_gelu = KERNEL(bias_gelu),
+    .bias_relu = KERNEL(bias_relu),
+    .bias_add = KERNEL(bias_add),
+    .add = KERNEL(add),
+    .layer_norm = KERNEL(layer_norm),
+    .softmax = KERNEL(softmax),
+    .softmax_columns = KERNEL(softmax_columns),
+    .exp_partial = KERNEL(exp_partial),
+    .depthwise3x3 = KERNEL(depthwise3x3),
+    .to_half = KERNEL(to_half),
+    .from_half = KERNEL(from_half),
+};

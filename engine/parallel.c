@@ -1,0 +1,458 @@
+#include "engine/parallel.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+/* Interactive work goes first, but not for ever: for every millisecond that it takes while bulk
+ * work waits, the bulk lane earns two thirds of one, which is two fifths of the whole. What it may
+ * save up is what a click may have to wait for. */
+enum { BULK_EARNS_OF = 3, BULK_EARNS = 2 };
+static const int64_t BULK_CREDIT_MAX_NS = 4000000;
+
+/* A worker without work looks for more for this long before it sleeps, while a job is running: the
+ * next tiles of a prompt come within microseconds, and waking a thread takes tens of them. */
+static const int64_t SPIN_NS = 40000;
+
+/* One worker_parallel_for: on the stack of its caller, linked into the pool until its last tile is
+ * taken. */
+struct batch {
+    void (*tile)(void *argument, size_t index, struct worker *worker);
+    void *argument;
+    size_t count, taken;
+    atomic_size_t done;
+    pthread_cond_t finished;
+    struct batch *next;
+};
+
+struct worker {
+    struct pool *pool;
+    pthread_t thread;
+    void *scratch;
+    enum lane driving; /* the lane of the innermost job on this worker's stack; LANE_COUNT: none */
+};
+
+struct lane_queue {
+    struct pool_job *first, *last;
+    size_t queued, queue_limit;
+    size_t running, running_limit;
+    struct batch *batches; /* those with tiles to take, oldest first */
+};
+
+struct pool {
+    pthread_mutex_t mutex; /* guards everything below but the atomics */
+    pthread_cond_t work;   /* for idle workers: something to take */
+    struct lane_queue lanes[LANE_COUNT];
+    int64_t bulk_credit_ns;
+    bool closing;
+    atomic_uint arrivals; /* counts what was made available; watched while spinning */
+    atomic_size_t
+        interactive_open; /* interactive jobs and batches to take; a hint for worker_yield */
+    size_t scratch_bytes;
+    int worker_count;
+    struct worker workers[];
+};
+
+/* Tells the core that this is a busy wait. */
+static void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+int64_t clock_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- taking work; all with the mutex held ------------------------------------------------ */
+
+static bool has_tile(const struct pool *pool, enum lane lane) {
+    return pool->lanes[lane].batches != NULL;
+}
+
+static bool has_job(const struct pool *pool, enum lane lane) {
+    const struct lane_queue *queue = &pool->lanes[lane];
+    return queue->first && queue->running < queue->running_limit;
+}
+
+static bool has_work(const struct pool *pool, enum lane lane) {
+    return has_tile(pool, lane) || has_job(pool, lane);
+}
+
+static void announce(struct pool *pool, size_t takers) {
+    atomic_fetch_add_explicit(&pool->arrivals, 1, memory_order_release);
+    if (takers == 1)
+        pthread_cond_signal(&pool->work);
+    else
+        pthread_cond_broadcast(&pool->work);
+}
+
+static void count_open(struct pool *pool, enum lane lane, int change) {
+    if (lane == LANE_INTERACTIVE)
+        atomic_fetch_add_explicit(&pool->interactive_open, (size_t)change, memory_order_relaxed);
+}
+
+static struct pool_job *take_job(struct pool *pool, enum lane lane) {
+    struct lane_queue *queue = &pool->lanes[lane];
+    struct pool_job *job = queue->first;
+    queue->first = job->next;
+    if (!queue->first)
+        queue->last = NULL;
+    queue->queued--;
+    queue->running++;
+    count_open(pool, lane, -1);
+    return job;
+}
+
+/* Runs one tile of the batch; the mutex is held on entry and on return, not meanwhile. */
+static void run_tile(struct worker *worker, enum lane lane, struct batch *batch) {
+    struct pool *pool = worker->pool;
+    size_t index = batch->taken++;
+    if (batch->taken == batch->count) {
+        struct batch **link = &pool->lanes[lane].batches;
+        while (*link != batch)
+            link = &(*link)->next;
+        *link = batch->next;
+        count_open(pool, lane, -1);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    batch->tile(batch->argument, index, worker);
+    pthread_mutex_lock(&pool->mutex);
+    if (atomic_fetch_add_explicit(&batch->done, 1, memory_order_release) + 1 == batch->count)
+        pthread_cond_signal(&batch->finished);
+}
+
+static void run_job(struct worker *worker, enum lane lane) {
+    struct pool *pool = worker->pool;
+    struct pool_job *job = take_job(pool, lane);
+    enum lane outer = worker->driving;
+    worker->driving = lane;
+    pthread_mutex_unlock(&pool->mutex);
+    job->run(job, worker);
+    pthread_mutex_lock(&pool->mutex);
+    worker->driving = outer;
+    pool->lanes[lane].running--;
+    if (has_job(pool, lane)) /* the running limit may have held it back */
+        announce(pool, 1);
+}
+
+/* Runs one tile or job of the lane and keeps the account of the two lanes. */
+static void run_unit(struct worker *worker, enum lane lane) {
+    struct pool *pool = worker->pool;
+    int64_t start = clock_now_ns();
+    if (has_tile(pool, lane))
+        run_tile(worker, lane, pool->lanes[lane].batches);
+    else
+        run_job(worker, lane);
+    int64_t took = clock_now_ns() - start;
+    if (lane == LANE_BULK)
+        pool->bulk_credit_ns -= took;
+    else if (pool->lanes[LANE_BULK].first || has_tile(pool, LANE_BULK))
+        pool->bulk_credit_ns += took * BULK_EARNS / BULK_EARNS_OF;
+    if (pool->bulk_credit_ns < 0)
+        pool->bulk_credit_ns = 0;
+    if (pool->bulk_credit_ns > BULK_CREDIT_MAX_NS)
+        pool->bulk_credit_ns = BULK_CREDIT_MAX_NS;
+}
+
+/* Which lane a free worker serves next, or LANE_COUNT. */
+static enum lane choose_lane(const struct pool *pool) {
+    bool interactive = has_work(pool, LANE_INTERACTIVE);
+    bool bulk = has_work(pool, LANE_BULK);
+    if (interactive && !(bulk && pool->bulk_credit_ns > 0))
+        return LANE_INTERACTIVE;
+    return bulk ? LANE_BULK : LANE_COUNT;
+}
+
+/* ---- workers ----------------------------------------------------------------------------- */
+
+static bool spin_for_arrival(struct pool *pool, unsigned seen) {
+    int64_t end = clock_now_ns() + SPIN_NS;
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (atomic_load_explicit(&pool->arrivals, memory_order_acquire) != seen)
+                return true;
+            relax();
+        }
+    } while (clock_now_ns() < end);
+    return false;
+}
+
+static void *worker_main(void *argument) {
+    struct worker *worker = argument;
+    struct pool *pool = worker->pool;
+    pthread_mutex_lock(&pool->mutex);
+    for (;;) {
+        enum lane lane = choose_lane(pool);
+        if (lane != LANE_COUNT) {
+            run_unit(worker, lane);
+            continue;
+        }
+        bool running = pool->lanes[LANE_INTERACTIVE].running || pool->lanes[LANE_BULK].running;
+        if (pool->closing && !running)
+            break;
+        unsigned seen = atomic_load_explicit(&pool->arrivals, memory_order_relaxed);
+        if (running) {
+            pthread_mutex_unlock(&pool->mutex);
+            bool arrived = spin_for_arrival(pool, seen);
+            pthread_mutex_lock(&pool->mutex);
+            if (arrived)
+                continue;
+        }
+        if (seen == atomic_load_explicit(&pool->arrivals, memory_order_relaxed))
+            pthread_cond_wait(&pool->work, &pool->mutex);
+    }
+    announce(pool, 2); /* let the others see that the last job has ended */
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+/* With the mutex held: serves interactive work from the stack of a bulk job, unless it is the bulk
+ * lane's turn. */
+static void serve_interactive(struct worker *worker) {
+    struct pool *pool = worker->pool;
+    while (worker->driving == LANE_BULK && has_work(pool, LANE_INTERACTIVE) &&
+           pool->bulk_credit_ns <= 0)
+        run_unit(worker, LANE_INTERACTIVE);
+}
+
+static void wait_until_done(struct pool *pool, struct batch *batch) {
+    if (atomic_load_explicit(&batch->done, memory_order_acquire) == batch->count)
+        return;
+    pthread_mutex_unlock(&pool->mutex);
+    int64_t end = clock_now_ns() + SPIN_NS;
+    while (atomic_load_explicit(&batch->done, memory_order_acquire) != batch->count &&
+           clock_now_ns() < end)
+        relax();
+    pthread_mutex_lock(&pool->mutex);
+    while (atomic_load_explicit(&batch->done, memory_order_acquire) != batch->count)
+        pthread_cond_wait(&batch->finished, &pool->mutex);
+}
+
+void worker_parallel_for(struct worker *worker, size_t count,
+                         void (*tile)(void *argument, size_t index, struct worker *worker),
+                         void *argument) {
+    struct pool *pool = worker->pool;
+    enum lane lane = worker->driving;
+    struct batch batch = {.tile = tile, .argument = argument, .count = count};
+    if (count == 0)
+        return;
+    pthread_cond_init(&batch.finished, NULL);
+    pthread_mutex_lock(&pool->mutex);
+    struct batch **link = &pool->lanes[lane].batches;
+    while (*link)
+        link = &(*link)->next;
+    *link = &batch;
+    count_open(pool, lane, +1);
+    announce(pool, count > 1 ? count - 1 : 1);
+    for (;;) {
+        serve_interactive(worker);
+        if (batch.taken == batch.count)
+            break;
+        int64_t start = clock_now_ns();
+        run_tile(worker, lane, &batch);
+        if (lane == LANE_BULK && pool->bulk_credit_ns > 0)
+            pool->bulk_credit_ns -= clock_now_ns() - start;
+    }
+    wait_until_done(pool, &batch);
+    pthread_mutex_unlock(&pool->mutex);
+    pthread_cond_destroy(&batch.finished);
+}
+
+void worker_yield(struct worker *worker) {
+    struct pool *pool = worker->pool;
+    if (atomic_load_explicit(&pool->interactive_open, memory_order_relaxed) == 0)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    serve_interactive(worker);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void *worker_scratch(struct worker *worker) {
+    return worker->scratch;
+}
+
+/* ---- the pool ---------------------------------------------------------------------------- */
+
+static void release(struct pool *pool) {
+    for (int i = 0; i < pool->worker_count; i++)
+        if (pool->workers[i].scratch)
+            munmap(pool->workers[i].scratch, pool->scratch_bytes);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool);
+}
+
+static void stop_workers(struct pool *pool, int started) {
+    pthread_mutex_lock(&pool->mutex);
+    pool->closing = true;
+    announce(pool, 2);
+    pthread_mutex_unlock(&pool->mutex);
+    for (int i = 0; i < started; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+}
+
+static void *map_scratch(size_t bytes) {
+    void *scratch = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (scratch == MAP_FAILED)
+        return NULL;
+    madvise(scratch, bytes, MADV_HUGEPAGE);
+    return scratch;
+}
+
+enum status pool_create(const struct pool_options *options, struct pool **out,
+                        struct error *error) {
+    *out = NULL;
+    size_t workers = (size_t)options->workers;
+    struct pool *pool = calloc(1, sizeof *pool + workers * sizeof *pool->workers);
+    if (!pool)
+        return error_set(error, STATUS_NO_MEMORY, "no memory for a pool of %zu workers", workers);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pool->worker_count = options->workers;
+    pool->scratch_bytes = options->scratch_bytes ? options->scratch_bytes : 4096;
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        int limit = options->running_limit[lane];
+        pool->lanes[lane].queue_limit = options->queue_limit[lane];
+        pool->lanes[lane].running_limit = limit > 0 ? (size_t)limit : workers;
+    }
+    for (size_t i = 0; i < workers; i++) {
+        struct worker *worker = &pool->workers[i];
+        worker->pool = pool;
+        worker->driving = LANE_COUNT;
+        worker->scratch = map_scratch(pool->scratch_bytes);
+        if (!worker->scratch) {
+            release(pool);
+            return error_set(error, STATUS_NO_MEMORY,
+                             "no memory for a worker's scratch of %zu bytes",
+                             options->scratch_bytes);
+        }
+    }
+    for (int i = 0; i < pool->worker_count; i++) {
+        if (pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]) != 0) {
+            stop_workers(pool, i);
+            release(pool);
+            return error_set(error, STATUS_IO, "cannot start worker thread %d of %zu", i + 1,
+                             workers);
+        }
+    }
+    *out = pool;
+    return STATUS_OK;
+}
+
+/* With the mutex held: unlinks every queued job that is due, and returns them linked. */
+static struct pool_job *unlink_due(struct pool *pool, int64_t now_ns, bool all) {
+    struct pool_job *due = NULL, **tail = &due;
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        struct lane_queue *queue = &pool->lanes[lane];
+        struct pool_job **link = &queue->first;
+        queue->last = NULL;
+        while (*link) {
+            struct pool_job *job = *link;
+            if (all || (job->deadline_ns != 0 && job->deadline_ns <= now_ns)) {
+                *link = job->next;
+                job->next = NULL;
+                *tail = job;
+                tail = &job->next;
+                queue->queued--;
+                count_open(pool, (enum lane)lane, -1);
+            } else {
+                queue->last = job;
+                link = &job->next;
+            }
+        }
+    }
+    return due;
+}
+
+static void expire_all(struct pool_job *due) {
+    while (due) {
+        struct pool_job *next = due->next;
+        due->expire(due);
+        due = next;
+    }
+}
+
+void pool_expire(struct pool *pool, int64_t now_ns) {
+    pthread_mutex_lock(&pool->mutex);
+    struct pool_job *due = unlink_due(pool, now_ns, false);
+    pthread_mutex_unlock(&pool->mutex);
+    expire_all(due);
+}
+
+void pool_free(struct pool *pool) {
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->closing = true;
+    struct pool_job *due = unlink_due(pool, 0, true);
+    pthread_mutex_unlock(&pool->mutex);
+    expire_all(due);
+    stop_workers(pool, pool->worker_count);
+    release(pool);
+}
+
+/* With the mutex held. */
+static void append_job(struct pool *pool, enum lane lane, struct pool_job *job) {
+    struct lane_queue *queue = &pool->lanes[lane];
+    job->next = NULL;
+    job->queued_ns = clock_now_ns();
+    if (queue->last)
+        queue->last->next = job;
+    else
+        queue->first = job;
+    queue->last = job;
+    queue->queued++;
+    count_open(pool, lane, +1);
+    announce(pool, 1);
+}
+
+bool pool_submit(struct pool *pool, enum lane lane, struct pool_job *job) {
+    const struct lane_queue *queue = &pool->lanes[lane];
+    pthread_mutex_lock(&pool->mutex);
+    bool accepted = !pool->closing && queue->queued < queue->queue_limit;
+    if (accepted)
+        append_job(pool, lane, job);
+    pthread_mutex_unlock(&pool->mutex);
+    return accepted;
+}
+
+bool worker_requeue(struct worker *worker, struct pool_job *job) {
+    struct pool *pool = worker->pool;
+    pthread_mutex_lock(&pool->mutex);
+    bool accepted = !pool->closing;
+    if (accepted) {
+        job->deadline_ns = 0;
+        append_job(pool, worker->driving, job);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return accepted;
+}
+
+struct lane_state pool_lane_state(struct pool *pool, enum lane lane) {
+    pthread_mutex_lock(&pool->mutex);
+    struct lane_state state = {pool->lanes[lane].queued, pool->lanes[lane].running};
+    pthread_mutex_unlock(&pool->mutex);
+    return state;
+}
+
+int pool_workers(const struct pool *pool) {
+    return pool->worker_count;
+}
+
+void pool_trim(struct pool *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    bool idle = true;
+    for (int lane = 0; lane < LANE_COUNT; lane++)
+        idle = idle && !pool->lanes[lane].running && !pool->lanes[lane].queued;
+    for (int i = 0; idle && i < pool->worker_count; i++)
+        madvise(pool->workers[i].scratch, pool->scratch_bytes, MADV_DONTNEED);
+    pthread_mutex_unlock(&pool->mutex);
+}

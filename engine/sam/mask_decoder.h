@@ -1,0 +1,89 @@
+/* mask_decoder: image embedding + prompt tokens -> low-resolution mask logits and their predicted
+ * IoU (modeling/mask_decoder.py and transformer.py of Segment Anything).
+ *
+ * The image side has 4096 positions, the token side t = 6 or more, so everything that can be is
+ * folded into the tokens. With X the keys plus their positional encoding, h a head, and W, b the
+ * projections:
+ *
+ *   tokens attend to the image: scores = (q_h Wk_h) X^T; the bias of k is the same for all
+ * positions, so the softmax does not see it; the values' projection is applied after the weighted
+ * sum, to t rows; the image attends to tokens: scores = X (k_h Wq_h)^T + bq_h k_h^T, and the result
+ * (v_h Wo_h) is made once for each token and head.
+ *
+ * Each 4096 x 256 x 128 product becomes 4096 x 256 x 8t. And since a layer's token side needs the
+ * image side of the layer before only in its attention to the image, one pass over the positions
+ * does "image attends to tokens" of layer i and "tokens attend to image" of layer i + 1: three
+ * passes in all, cut into tiles. */
+#ifndef ENGINE_SAM_MASK_DECODER_H
+#define ENGINE_SAM_MASK_DECODER_H
+
+#include "engine/engine.h"
+#include "engine/sam/prompt_encoder.h"
+
+enum {
+    SAM_HEADS = 8,
+    SAM_LAYERS = 2,
+    SAM_MASK_TOKENS = 4, /* the single mask's, then the three of the ambiguity-aware output */
+    SAM_TOKENS_MAX = 1 + SAM_MASK_TOKENS + SAM_SPARSE_MAX,
+    SAM_MASK_VALUES = SAM_LOW_RES * SAM_LOW_RES,
+};
+
+/* Attention in transformer.py: projections to an inner width, heads, a projection back. */
+struct attention {
+    struct linear q, k, v, out;
+};
+
+struct two_way_layer {
+    struct attention self, token_to_image, image_to_token;
+    struct layer_norm norm1, norm2, norm3, norm4;
+    struct linear mlp1, mlp2;
+};
+
+/* Three linears with ReLU between them. */
+struct mlp {
+    struct linear layers[3];
+};
+
+struct mask_decoder {
+    const struct kernels *kernels;
+    const float *position;      /* the prompt encoder's, [SAM_GRID][SAM_DIM] */
+    const float *output_tokens; /* IoU token and mask tokens, [1 + SAM_MASK_TOKENS][SAM_DIM] */
+    struct two_way_layer layers[SAM_LAYERS];
+    struct attention final_attention;
+    struct layer_norm final_norm;
+    struct linear upscale1, upscale2; /* transposed 2x2 convolutions */
+    struct layer_norm upscale_norm;
+    struct mlp hypernetworks[SAM_MASK_TOKENS];
+    struct mlp iou_head;
+};
+
+/* Resolves "mask_decoder.*"; failure shows in weights->failed. */
+void mask_decoder_load(struct mask_decoder *decoder, const struct prompt_encoder *prompt_encoder,
+                       struct weights *weights);
+
+/* What a prompt becomes. Bit i of `wanted` asks for mask token i's logits. */
+struct mask_decoder_input {
+    const uint16_t *embedding; /* binary16, [SAM_GRID][SAM_DIM] */
+    const float *dense; /* [SAM_GRID][SAM_DIM], or NULL: dense_everywhere holds for all positions */
+    const float *dense_everywhere; /* [SAM_DIM] */
+    const float *sparse;           /* [sparse_count][SAM_DIM] */
+    size_t sparse_count;
+};
+
+struct mask_decoder_output {
+    float iou[SAM_MASK_TOKENS]; /* predicted, of all masks */
+    float *logits;              /* [SAM_MASK_TOKENS][256][256]; only the wanted ones are written */
+};
+
+size_t mask_decoder_arena_floats(void);
+size_t mask_decoder_tile_scratch_bytes(void);
+
+/* Chooses the masks to compute once their IoU is known, before the expensive part: sets bits of the
+ * mask tokens. */
+typedef unsigned mask_chooser(const float iou[SAM_MASK_TOKENS], const void *argument);
+
+void mask_decoder_run(const struct mask_decoder *decoder, float *arena, struct worker *worker,
+                      const struct mask_decoder_input *input, mask_chooser *choose,
+                      const void *argument, struct mask_decoder_output *output);
+
+#endif

@@ -1,0 +1,19 @@
+/* mask_upsample: low-resolution logits -> a binary mask of the image's size, as column runs.
+ *
+ * SAM interpolates bilinearly twice (postprocess_masks in modeling/sam.py; mask_postprocessing in
+ * utils/onnx.py): 256 -> 1024, crop the padding, -> the image's size, without antialiasing. Both
+ * steps are separable and linear, so an image column is a weighted sum of at most three
+ * low-resolution columns, and a pixel of at most three values of that. The weights are not negative
+ * and sum to one: where the three values lie on one side of the threshold, so does the pixel, and
+ * only the neighbourhood of the crossing is interpolated. */
+#ifndef ENGINE_SAM_MASK_UPSAMPLE_H
+#define ENGINE_SAM_MASK_UPSAMPLE_H
+
+#include "engine/engine.h"
+
+/* logits is [256][256]. Fills segment's mask, area, bbox and stability_score; on failure the mask
+ * is zeroed. STATUS_NO_MEMORY. */
+enum status mask_upsample(const float *logits, const struct geometry *geometry, float threshold,
+                          struct segment *segment, struct error *error);
+
+#endif

@@ -1,0 +1,278 @@
+/* model: what engine.h promises, for MobileSAM. */
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/engine.h"
+#include "engine/kernels/kernels.h"
+#include "engine/sam/mask_decoder.h"
+#include "engine/sam/mask_upsample.h"
+#include "engine/sam/prompt_encoder.h"
+#include "engine/sam/tiny_vit.h"
+#include "engine/sam/weights.h"
+#include "engine/weights/mobile_sam_tensors.h"
+#include "engine/weights/safetensors.h"
+
+struct model {
+    struct model_info info;
+    struct safetensors *file;
+    struct weights weights;
+    struct tiny_vit encoder;
+    struct prompt_encoder prompt_encoder;
+    struct mask_decoder mask_decoder;
+};
+
+/* The parts of a session's arena, which encoding and decoding use one after the other. */
+struct decode_arena {
+    float logits[SAM_MASK_TOKENS * SAM_MASK_VALUES];
+    float sparse[SAM_SPARSE_MAX * SAM_DIM];
+    float prior[SAM_MASK_VALUES];
+    float dense_scratch[PROMPT_DENSE_SCRATCH];
+    float dense[SAM_GRID * SAM_DIM];
+    float activations[]; /* mask_decoder_arena_floats() */
+};
+
+struct session {
+    float *arena;
+    size_t bytes;
+};
+
+/* ---- the model --------------------------------------------------------------------------- */
+
+void engine_init(void) {
+    openblas_set_num_threads(1);
+}
+
+const char *engine_blas_core(void) {
+    return openblas_get_corename();
+}
+
+const char *engine_kernel_isa(void) {
+    return kernels_best()->isa;
+}
+
+/* "models/mobile_sam.safetensors" -> "mobile_sam" */
+static void name_from_path(const char *path, char *name, size_t size) {
+    const char *slash = strrchr(path, '/');
+    snprintf(name, size, "%s", slash ? slash + 1 : path);
+    char *dot = strrchr(name, '.');
+    if (dot && dot != name)
+        *dot = '\0';
+}
+
+static enum status check_file(const struct safetensors *file, struct model_info *info,
+                              struct error *error) {
+    const char *architecture = safetensors_metadata(file, "architecture");
+    if (!architecture || strcmp(architecture, MOBILE_SAM_ARCHITECTURE) != 0)
+        return error_set(error, STATUS_UNSUPPORTED,
+                         "the architecture is %.60s; this version runs " MOBILE_SAM_ARCHITECTURE
+                         " (maskd-import converts the official weights)",
+                         architecture ? architecture : "not named");
+    enum status status = mobile_sam_check(file, error);
+    if (status != STATUS_OK)
+        return status;
+    const char *expected = safetensors_metadata(file, "data_sha256");
+    const char *licence = safetensors_metadata(file, "licence");
+    safetensors_data_sha256(file, info->weights_sha256);
+    if (!expected || strcmp(expected, info->weights_sha256) != 0)
+        return error_set(
+            error, STATUS_INVALID,
+            "the weights are damaged: their SHA-256 is %.16s..., the file says %.16s...",
+            info->weights_sha256, expected ? expected : "nothing");
+    snprintf(info->architecture, sizeof info->architecture, "%s", architecture);
+    snprintf(info->licence, sizeof info->licence, "%s", licence ? licence : "");
+    info->input_size = TINY_VIT_INPUT;
+    for (size_t i = 0; i < safetensors_count(file); i++)
+        info->parameter_count += safetensors_at(file, i)->bytes / sizeof(float);
+    return STATUS_OK;
+}
+
+enum status model_load(const char *path, struct model **out, struct error *error) {
+    *out = NULL;
+    struct model *model = calloc(1, sizeof *model);
+    if (!model)
+        return error_set(error, STATUS_NO_MEMORY, "no memory for the model");
+    enum status status = safetensors_open(path, &model->file, error);
+    if (status == STATUS_OK)
+        status = check_file(model->file, &model->info, error);
+    if (status == STATUS_OK) {
+        const struct kernels *kernels = kernels_best();
+        name_from_path(path, model->info.name, sizeof model->info.name);
+        model->weights.file = model->file;
+        tiny_vit_load(&model->encoder, kernels, &model->weights);
+        prompt_encoder_load(&model->prompt_encoder, kernels, &model->weights);
+        mask_decoder_load(&model->mask_decoder, &model->prompt_encoder, &model->weights);
+        if (model->weights.failed)
+            status = error_set(error, STATUS_NO_MEMORY, "no memory for the weights");
+    }
+    if (status != STATUS_OK) {
+        model_free(model);
+        return status;
+    }
+    *out = model;
+    return STATUS_OK;
+}
+
+void model_free(struct model *model) {
+    if (!model)
+        return;
+    weights_free(&model->weights);
+    safetensors_free(model->file);
+    free(model);
+}
+
+const struct model_info *model_info(const struct model *model) {
+    return &model->info;
+}
+
+size_t model_tile_scratch_bytes(const struct model *model) {
+    (void)model;
+    size_t encoder = tiny_vit_tile_scratch_bytes(), decoder = mask_decoder_tile_scratch_bytes();
+    return encoder > decoder ? encoder : decoder;
+}
+
+/* ---- sessions ---------------------------------------------------------------------------- */
+
+enum status session_create(const struct model *model, struct session **out, struct error *error) {
+    (void)model;
+    size_t embedding = EMBEDDING_VALUES * sizeof(float);
+    size_t encode = tiny_vit_arena_floats() * sizeof(float) + embedding;
+    size_t decode = sizeof(struct decode_arena) + mask_decoder_arena_floats() * sizeof(float);
+    *out = NULL;
+    struct session *session = calloc(1, sizeof *session);
+    if (!session)
+        return error_set(error, STATUS_NO_MEMORY, "no memory for a session");
+    session->bytes = encode > decode ? encode : decode;
+    void *arena =
+        mmap(NULL, session->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (arena == MAP_FAILED) {
+        size_t bytes = session->bytes;
+        free(session);
+        return error_set(error, STATUS_NO_MEMORY, "no memory for a session's %zu bytes", bytes);
+    }
+    madvise(arena, session->bytes, MADV_HUGEPAGE);
+    session->arena = arena;
+    *out = session;
+    return STATUS_OK;
+}
+
+void session_free(struct session *session) {
+    if (!session)
+        return;
+    munmap(session->arena, session->bytes);
+    free(session);
+}
+
+void session_trim(struct session *session) {
+    madvise(session->arena, session->bytes, MADV_DONTNEED);
+}
+
+/* ---- image -> embedding ------------------------------------------------------------------ */
+
+void geometry_fit(int width, int height, int input_size, struct geometry *geometry) {
+    double scale = (double)input_size / (width > height ? width : height);
+    int scaled_width = (int)(width * scale + 0.5), scaled_height = (int)(height * scale + 0.5);
+    geometry->width = width;
+    geometry->height = height;
+    geometry->scaled_width = scaled_width < 1 ? 1 : scaled_width;
+    geometry->scaled_height = scaled_height < 1 ? 1 : scaled_height;
+}
+
+void model_encode(const struct model *model, struct session *session, struct worker *worker,
+                  const struct image *scaled, const struct geometry *geometry,
+                  struct embedding *embedding) {
+    float *values = session->arena + tiny_vit_arena_floats();
+    tiny_vit_encode(&model->encoder, session->arena, worker, scaled, values);
+    model->encoder.kernels->to_half(values, embedding->values, EMBEDDING_VALUES);
+    embedding->geometry = *geometry;
+}
+
+/* ---- embedding + prompt -> masks --------------------------------------------------------- */
+
+void mask_free(struct mask *mask) {
+    free(mask->counts);
+    memset(mask, 0, sizeof *mask);
+}
+
+void segmentation_free(struct segmentation *segmentation) {
+    for (int i = 0; i < segmentation->count; i++)
+        mask_free(&segmentation->segments[i].mask);
+    memset(segmentation, 0, sizeof *segmentation);
+}
+
+struct choice {
+    enum multimask multimask;
+    size_t sparse_count;
+};
+
+/* Which mask tokens a prompt wants. AUTO is select_masks in utils/onnx.py: with more than two
+ * tokens (a padding point counts as one) the single mask, otherwise the best of the three. */
+static unsigned choose_masks(const float iou[SAM_MASK_TOKENS], const void *argument) {
+    const struct choice *choice = argument;
+    if (choice->multimask == MULTIMASK_ALL)
+        return 1u << 1 | 1u << 2 | 1u << 3;
+    if (choice->multimask == MULTIMASK_SINGLE || choice->sparse_count > 2)
+        return 1u << 0;
+    int best = 1;
+    for (int i = 2; i < SAM_MASK_TOKENS; i++)
+        best = iou[i] > iou[best] ? i : best;
+    return 1u << best;
+}
+
+static enum status check_prompt(const struct embedding *embedding, const struct prompt *prompt,
+                                struct error *error) {
+    const struct geometry *geometry = &embedding->geometry;
+    if (prompt->point_count < 0 || prompt->point_count > PROMPT_POINTS_MAX)
+        return error_set(error, STATUS_INVALID, "%d points; the limit is %d", prompt->point_count,
+                         PROMPT_POINTS_MAX);
+    if (prompt->point_count == 0 && !prompt->has_box && !prompt->mask)
+        return error_set(error, STATUS_INVALID, "a prompt needs points, a box or a mask");
+    if (prompt->mask &&
+        (prompt->mask->width != geometry->width || prompt->mask->height != geometry->height))
+        return error_set(error, STATUS_INVALID, "the mask is %d x %d, the image %d x %d",
+                         prompt->mask->width, prompt->mask->height, geometry->width,
+                         geometry->height);
+    return STATUS_OK;
+}
+
+enum status model_segment(const struct model *model, struct session *session, struct worker *worker,
+                          const struct embedding *embedding, const struct prompt *prompt,
+                          struct segmentation *segmentation, struct error *error) {
+    memset(segmentation, 0, sizeof *segmentation);
+    enum status status = check_prompt(embedding, prompt, error);
+    if (status != STATUS_OK)
+        return status;
+    struct decode_arena *arena = (struct decode_arena *)session->arena;
+    struct mask_decoder_input input = {
+        .embedding = embedding->values,
+        .dense_everywhere = model->prompt_encoder.no_mask,
+        .sparse = arena->sparse,
+        .sparse_count = prompt_encoder_sparse(&model->prompt_encoder, &embedding->geometry, prompt,
+                                              arena->sparse),
+    };
+    if (prompt->mask) {
+        prior_mask_logits(prompt->mask, &embedding->geometry, arena->prior);
+        prompt_encoder_dense(&model->prompt_encoder, arena->prior, arena->dense_scratch,
+                             arena->dense);
+        input.dense = arena->dense;
+    }
+    struct choice choice = {prompt->multimask, input.sparse_count};
+    struct mask_decoder_output output = {.logits = arena->logits};
+    mask_decoder_run(&model->mask_decoder, arena->activations, worker, &input, choose_masks,
+                     &choice, &output);
+    unsigned wanted = choose_masks(output.iou, &choice);
+    for (int token = 0; token < SAM_MASK_TOKENS && status == STATUS_OK; token++) {
+        if (!(wanted >> token & 1))
+            continue;
+        struct segment *segment = &segmentation->segments[segmentation->count];
+        status = mask_upsample(arena->logits + (size_t)token * SAM_MASK_VALUES,
+                               &embedding->geometry, prompt->threshold, segment, error);
+        segment->predicted_iou = output.iou[token];
+        segmentation->count += status == STATUS_OK;
+    }
+    if (status != STATUS_OK)
+        segmentation_free(segmentation);
+    return status;
+}

@@ -1,0 +1,121 @@
+#include "engine/sam/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct weights_block {
+    struct weights_block *next;
+    float *values;
+};
+
+static const struct tensor *find(struct weights *weights, const char *parent, const char *module,
+                                 const char *name) {
+    char full[160];
+    snprintf(full, sizeof full, "%s.%s.%s", parent, module, name);
+    return safetensors_find(weights->file, full);
+}
+
+const float *weights_get(struct weights *weights, const char *parent, const char *module,
+                         const char *name) {
+    const struct tensor *tensor = find(weights, parent, module, name);
+    if (!tensor || tensor->type != TENSOR_F32) {
+        weights->failed = true;
+        return NULL;
+    }
+    return tensor->data;
+}
+
+static size_t dim(struct weights *weights, const char *parent, const char *module, int axis) {
+    const struct tensor *tensor = find(weights, parent, module, "weight");
+    if (!tensor || axis >= tensor->rank) {
+        weights->failed = true;
+        return 0;
+    }
+    return (size_t)tensor->shape[axis];
+}
+
+struct layer_norm weights_norm(struct weights *weights, const char *parent, const char *module) {
+    return (struct layer_norm){weights_get(weights, parent, module, "weight"),
+                               weights_get(weights, parent, module, "bias")};
+}
+
+struct linear weights_linear(struct weights *weights, const char *parent, const char *module) {
+    bool biased = find(weights, parent, module, "bias") != NULL;
+    return (struct linear){
+        .weight = weights_get(weights, parent, module, "weight"),
+        .bias = biased ? weights_get(weights, parent, module, "bias") : NULL,
+        .out = dim(weights, parent, module, 0),
+        .in = dim(weights, parent, module, 1),
+    };
+}
+
+float *weights_pack(struct weights *weights, size_t count) {
+    if (weights->failed)
+        return NULL;
+    struct weights_block *block = calloc(1, sizeof *block);
+    size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
+    if (block)
+        block->values = aligned_alloc(64, bytes ? bytes : 64);
+    if (!block || !block->values) {
+        free(block);
+        weights->failed = true;
+        return NULL;
+    }
+    block->next = weights->blocks;
+    weights->blocks = block;
+    return block->values;
+}
+
+struct linear weights_conv3x3(struct weights *weights, const char *parent, const char *module) {
+    struct linear linear = weights_linear(weights, parent, module);
+    size_t in = linear.in, out = linear.out;
+    float *packed = weights_pack(weights, out * in * 9);
+    for (size_t o = 0; packed && o < out; o++)
+        for (size_t i = 0; i < in; i++)
+            for (size_t tap = 0; tap < 9; tap++)
+                packed[(o * 9 + tap) * in + i] = linear.weight[(o * in + i) * 9 + tap];
+    linear.weight = packed;
+    linear.in = 9 * in;
+    return linear;
+}
+
+struct depthwise weights_depthwise(struct weights *weights, const char *parent,
+                                   const char *module) {
+    const float *weight = weights_get(weights, parent, module, "weight");
+    size_t channels = dim(weights, parent, module, 0);
+    float *packed = weights_pack(weights, channels * 9);
+    for (size_t c = 0; packed && c < channels; c++)
+        for (size_t tap = 0; tap < 9; tap++)
+            packed[tap * channels + c] = weight[c * 9 + tap];
+    return (struct depthwise){packed, weights_get(weights, parent, module, "bias"), channels};
+}
+
+struct linear weights_conv_transpose(struct weights *weights, const char *parent,
+                                     const char *module) {
+    const float *weight = weights_get(weights, parent, module, "weight");
+    const float *bias = weights_get(weights, parent, module, "bias");
+    size_t in = dim(weights, parent, module, 0), out = dim(weights, parent, module, 1);
+    size_t taps = dim(weights, parent, module, 2) * dim(weights, parent, module, 3);
+    float *packed = weights_pack(weights, taps * out * in);
+    float *packed_bias = weights_pack(weights, taps * out);
+    if (!packed || !packed_bias)
+        return (struct linear){0};
+    for (size_t tap = 0; tap < taps; tap++) {
+        for (size_t o = 0; o < out; o++) {
+            packed_bias[tap * out + o] = bias[o];
+            for (size_t i = 0; i < in; i++)
+                packed[(tap * out + o) * in + i] = weight[(i * out + o) * taps + tap];
+        }
+    }
+    return (struct linear){.weight = packed, .bias = packed_bias, .in = in, .out = taps * out};
+}
+
+void weights_free(struct weights *weights) {
+    while (weights->blocks) {
+        struct weights_block *block = weights->blocks;
+        weights->blocks = block->next;
+        free(block->values);
+        free(block);
+    }
+}

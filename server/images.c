@@ -1,0 +1,176 @@
+/* The images: upload, look, list, delete. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/encode.h"
+#include "server/routes.h"
+
+static void describe(const struct server *server, const struct record *record,
+                     struct image_answer *answer) {
+    *answer = (struct image_answer){
+        .id = record->id,
+        .model = model_info(server->model)->name,
+        .width = record->embedding.geometry.width,
+        .height = record->embedding.geometry.height,
+        .status = IMAGE_READY,
+        .cached = true,
+    };
+}
+
+/* ---- upload ------------------------------------------------------------------------------ */
+
+/* An upload that waits for its image to be encoded, by itself or by an earlier one. */
+struct upload_waiter {
+    struct waiter waiter; /* first: the catalogue gives it back */
+    struct request *request;
+};
+
+static void answer_uploaded(struct request *request, const struct record *record, bool encoded_now,
+                            const struct timing *timing) {
+    struct image_answer image;
+    char location[sizeof "/v1/images/" + IMAGE_ID_MAX];
+    describe(request->server, record, &image);
+    image.cached = !encoded_now;
+    image.timing = timing;
+    snprintf(location, sizeof location, "/v1/images/%s", record->id);
+    struct answer answer = {
+        .status = encoded_now ? MHD_HTTP_CREATED : MHD_HTTP_OK,
+        .body = image_answer_json(&image),
+        .timing = timing,
+        .location = encoded_now ? location : NULL,
+    };
+    request_answer(request, &answer);
+}
+
+static void on_encoded(struct waiter *waiter, const struct outcome *outcome) {
+    struct upload_waiter *upload = (struct upload_waiter *)waiter;
+    if (outcome->record)
+        answer_uploaded(upload->request, outcome->record, waiter->first,
+                        waiter->first ? &outcome->timing : NULL);
+    else
+        request_refuse(upload->request, outcome->problem);
+    free(upload);
+}
+
+void handle_image_upload(struct request *request) {
+    struct server *server = request->server;
+    struct problem problem = {0};
+    struct incoming incoming;
+    struct record *record;
+    if (!incoming_read(request, false, &incoming, &problem)) {
+        request_refuse(request, &problem);
+        return;
+    }
+    struct upload_waiter *upload = calloc(1, sizeof *upload);
+    if (!upload) {
+        incoming_free(server, &incoming);
+        request_refuse_with(request, PROBLEM_INTERNAL, "out of memory");
+        return;
+    }
+    upload->waiter.wake = on_encoded;
+    upload->request = request;
+    request_suspend(request); /* from here on the waiter may be woken at any time */
+    enum presence presence = catalogue_claim(server->catalogue, incoming.id, incoming.digest,
+                                             &incoming.geometry, &upload->waiter, &record);
+    if (presence == IMAGE_CLAIMED)
+        encode_submit(server, &incoming);
+    else if (presence == IMAGE_PRESENT)
+        answer_uploaded(request, record, false, NULL);
+    else if (presence == IMAGE_CONFLICT)
+        request_refuse_with(request, PROBLEM_ID_CONFLICT,
+                            "the ID \"%s\" holds other bytes; delete it first or choose another",
+                            incoming.id);
+    else if (presence == IMAGE_NO_MEMORY)
+        request_refuse_with(request, PROBLEM_INTERNAL, "out of memory");
+    if (presence != IMAGE_CLAIMED && presence != IMAGE_PENDING)
+        free(upload);
+    record_release(record);
+    incoming_free(server, &incoming);
+}
+
+/* ---- one image --------------------------------------------------------------------------- */
+
+void handle_image_get(struct request *request) {
+    struct server *server = request->server;
+    struct record *record;
+    struct geometry geometry;
+    enum presence presence =
+        catalogue_find(server->catalogue, request->image_id, NULL, &record, &geometry);
+    if (presence == IMAGE_ABSENT) {
+        request_refuse_unknown_image(request);
+        return;
+    }
+    struct image_answer image = {
+        .id = request->image_id,
+        .model = model_info(server->model)->name,
+        .width = geometry.width,
+        .height = geometry.height,
+        .status = presence == IMAGE_PENDING ? IMAGE_ENCODING : IMAGE_READY,
+        .cached = presence == IMAGE_PRESENT,
+    };
+    struct answer answer = {.status = MHD_HTTP_OK, .body = image_answer_json(&image)};
+    record_release(record);
+    request_answer(request, &answer);
+}
+
+void handle_image_delete(struct request *request) {
+    if (!catalogue_delete(request->server->catalogue, request->image_id)) {
+        request_refuse_unknown_image(request);
+        return;
+    }
+    struct answer answer = {.status = MHD_HTTP_NO_CONTENT};
+    request_answer(request, &answer);
+}
+
+/* ---- the list ---------------------------------------------------------------------------- */
+
+enum { LIST_DEFAULT = 100, LIST_MAX = 1000 };
+
+static bool read_page(struct request *request, size_t *limit, const char **after,
+                      struct problem *problem) {
+    const char *text = request_query(request, "limit");
+    char *end = NULL;
+    *limit = LIST_DEFAULT;
+    if (text) {
+        errno = 0;
+        long value = strtol(text, &end, 10);
+        if (end == text || *end || errno || value < 1 || value > LIST_MAX)
+            problem_add(problem, PROBLEM_INVALID_REQUEST, "?limit",
+                        "must be a whole number from 1 to %d", LIST_MAX);
+        else
+            *limit = (size_t)value;
+    }
+    *after = request_query(request, "cursor");
+    if (*after && !image_id_valid(*after))
+        problem_add(problem, PROBLEM_INVALID_REQUEST, "?cursor", "not one that a list has given");
+    return problem->type == PROBLEM_NONE;
+}
+
+void handle_image_list(struct request *request) {
+    struct server *server = request->server;
+    struct problem problem = {0};
+    size_t limit;
+    const char *after;
+    if (!read_page(request, &limit, &after, &problem)) {
+        request_refuse(request, &problem);
+        return;
+    }
+    /* one more than asked for tells whether there is a next page */
+    struct record **records = calloc(limit + 1, sizeof(struct record *));
+    struct image_answer *images = calloc(limit, sizeof *images);
+    struct answer answer = {.status = MHD_HTTP_OK};
+    if (records && images) {
+        size_t found = store_list(server->store, after, records, limit + 1);
+        size_t count = found < limit ? found : limit;
+        for (size_t i = 0; i < count; i++)
+            describe(server, records[i], &images[i]);
+        answer.body = image_list_json(images, count, found > limit ? images[count - 1].id : NULL);
+        for (size_t i = 0; i < found; i++)
+            record_release(records[i]);
+    }
+    free(records);
+    free(images);
+    request_answer(request, &answer);
+}

@@ -1,0 +1,390 @@
+#include "server/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <ini.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum kind {
+    KIND_TEXT,
+    KIND_NUMBER,
+    KIND_BYTES,
+    KIND_SECONDS,
+    KIND_SWITCH,
+    KIND_FORMAT,
+    KIND_LEVEL
+};
+
+struct row {
+    const char *section, *name;
+    enum kind kind;
+    size_t offset; /* in struct options */
+    long long min, max;
+    const char *initial;
+    const char *help;
+};
+
+#define AT(member) offsetof(struct options, member)
+#define MANY 1000000000LL
+#define HUGE_BYTES (1LL << 50)
+
+/* The one list of options. config/maskd.ini says the same with longer comments; a test compares
+ * them. */
+static const struct row ROWS[] = {
+    {"server", "host", KIND_TEXT, AT(host), 0, 0, "127.0.0.1", "address to listen on"},
+    {"server", "port", KIND_NUMBER, AT(port), 0, 65535, "8080",
+     "port to listen on; 0: any free one"},
+    {"server", "http_threads", KIND_NUMBER, AT(http_threads), 1, 64, "2",
+     "threads that poll connections"},
+    {"server", "max_connections", KIND_NUMBER, AT(max_connections), 1, 65536, "1024",
+     "connections at the same time"},
+    {"server", "header_timeout", KIND_SECONDS, AT(header_timeout), 1, MANY, "10",
+     "for a request's headers to arrive"},
+    {"server", "body_timeout", KIND_SECONDS, AT(body_timeout), 1, MANY, "60",
+     "for a request's body to arrive"},
+    {"server", "send_timeout", KIND_SECONDS, AT(send_timeout), 1, MANY, "60",
+     "for a client to take its answer"},
+    {"server", "idle_timeout", KIND_SECONDS, AT(idle_timeout), 1, MANY, "60",
+     "that a connection may wait for its next request"},
+    {"server", "drain_seconds", KIND_SECONDS, AT(drain_seconds), 0, MANY, "30",
+     "to finish what is in flight after SIGTERM"},
+    {"engine", "model", KIND_TEXT, AT(model), 0, 0, "models/mobile_sam.safetensors", "the weights"},
+    {"engine", "workers", KIND_NUMBER, AT(workers), 0, 256, "0",
+     "computing threads; 0: one for each usable core"},
+    {"lanes", "prompt_queue", KIND_NUMBER, AT(prompt_queue), 1, MANY, "512",
+     "prompts that may wait"},
+    {"lanes", "upload_queue", KIND_NUMBER, AT(upload_queue), 1, MANY, "256",
+     "images that may wait to be encoded"},
+    {"lanes", "prompt_deadline", KIND_SECONDS, AT(prompt_deadline), 1, MANY, "20",
+     "that a prompt may wait"},
+    {"lanes", "upload_deadline", KIND_SECONDS, AT(upload_deadline), 1, MANY, "60",
+     "that an image may wait"},
+    {"limits", "max_body", KIND_BYTES, AT(max_body), 1024, 1LL << 31, "32M", "of one request"},
+    {"limits", "upload_memory", KIND_BYTES, AT(upload_memory), 1024, HUGE_BYTES, "256M",
+     "of all request bodies together"},
+    {"limits", "max_pixels", KIND_NUMBER, AT(max_pixels), 1, 1LL << 30, "50000000",
+     "of an image, width times height"},
+    {"limits", "max_side", KIND_NUMBER, AT(max_side), 1, 65535, "32767", "of an image, in pixels"},
+    {"limits", "max_prompts", KIND_NUMBER, AT(max_prompts), 1, 100000, "256", "in one request"},
+    {"store", "store_memory", KIND_BYTES, AT(store_memory), 4LL << 20, HUGE_BYTES, "1G",
+     "of embeddings kept in memory"},
+    {"log", "log_format", KIND_FORMAT, AT(log_format), 0, 0, "text", "text or json"},
+    {"log", "log_level", KIND_LEVEL, AT(log_level), 0, 0, "info", "debug, info, warning or error"},
+    {"log", "access_log", KIND_SWITCH, AT(access_log), 0, 0, "true", "one line a request"},
+};
+
+enum { ROW_COUNT = sizeof ROWS / sizeof *ROWS, NAME_MAX_LENGTH = 48 };
+
+static const struct row *find_row(const char *name) {
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (strcmp(ROWS[i].name, name) == 0)
+            return &ROWS[i];
+    return NULL;
+}
+
+/* ---- values ------------------------------------------------------------------------------ */
+
+/* Where options are written to and faults are reported. */
+struct reader {
+    struct options *options;
+    FILE *faults;
+    int fault_count;
+    const char *path; /* of the file that is being read */
+};
+
+static void fault(struct reader *reader, const char *where, const char *name, const char *value,
+                  const char *why) {
+    fprintf(reader->faults, "%s%s%s%s%s%s: %s\n", where, *where ? ": " : "", name,
+            value ? " = '" : "", value ? value : "", value ? "'" : "", why);
+    reader->fault_count++;
+}
+
+static bool read_number(const char *text, const struct row *row, long long *number, char why[128]) {
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    long long unit = 1;
+    bool digits = end != text && errno == 0;
+    if (row->kind == KIND_BYTES && digits && *end) {
+        const char *units = "KMGT", *at = strchr(units, *end);
+        if (at) {
+            unit = 1LL << (10 * (at - units + 1));
+            end++;
+        }
+    }
+    if (!digits || *end) {
+        snprintf(why, 128, "not a %s",
+                 row->kind == KIND_BYTES ? "size: a number, or one with K, M, G or T"
+                                         : "whole number");
+        return false;
+    }
+    if (value < row->min / unit || value > row->max / unit) {
+        snprintf(why, 128, "not between %lld and %lld", row->min, row->max);
+        return false;
+    }
+    *number = value * unit;
+    return true;
+}
+
+static int find_word(const char *const *words, const char *text) {
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], text) == 0)
+            return i;
+    return -1;
+}
+
+static const char *const FORMAT_WORDS[] = {"text", "json", NULL};
+static const char *const LEVEL_WORDS[] = {"debug", "info", "warning", "error", NULL};
+static const char *const SWITCH_WORDS[] = {"false", "true", "no", "yes", "off",
+                                           "on",    "0",    "1",  NULL};
+
+static void set_value(struct reader *reader, const struct row *row, const char *where,
+                      const char *shown, const char *value) {
+    char *to = (char *)reader->options + row->offset;
+    char why[128] = "";
+    int word;
+    switch (row->kind) {
+    case KIND_TEXT:
+        if (!*value)
+            snprintf(why, sizeof why, "must not be empty");
+        else if (strlen(value) >= OPTION_TEXT_MAX)
+            snprintf(why, sizeof why, "longer than %d bytes", OPTION_TEXT_MAX - 1);
+        else
+            strcpy(to, value);
+        break;
+    case KIND_NUMBER:
+    case KIND_BYTES:
+    case KIND_SECONDS:
+        read_number(value, row, (long long *)to, why);
+        break;
+    case KIND_SWITCH:
+        word = find_word(SWITCH_WORDS, value);
+        if (word < 0)
+            snprintf(why, sizeof why, "not true or false");
+        else
+            *(bool *)to = word % 2 == 1;
+        break;
+    case KIND_FORMAT:
+        word = find_word(FORMAT_WORDS, value);
+        if (word < 0)
+            snprintf(why, sizeof why, "not text or json");
+        else
+            *(enum log_format *)to = (enum log_format)word;
+        break;
+    case KIND_LEVEL:
+        word = find_word(LEVEL_WORDS, value);
+        if (word < 0)
+            snprintf(why, sizeof why, "not debug, info, warning or error");
+        else
+            *(enum log_level *)to = (enum log_level)word;
+        break;
+    }
+    if (*why)
+        fault(reader, where, shown, value, why);
+}
+
+/* ---- the file
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static int on_ini_key(void *user, const char *section, const char *name, const char *value) {
+    struct reader *reader = user;
+    const struct row *row = find_row(name);
+    char shown[128];
+    snprintf(shown, sizeof shown, "[%.40s] %.60s", section, name);
+    if (!row) {
+        fault(reader, reader->path, shown, NULL, "no such option");
+    } else if (strcmp(section, row->section) != 0) {
+        char why[128];
+        snprintf(why, sizeof why, "belongs into section [%s]", row->section);
+        fault(reader, reader->path, shown, NULL, why);
+    } else {
+        set_value(reader, row, reader->path, shown, value ? value : "");
+    }
+    return 1;
+}
+
+static void read_file(struct reader *reader, const char *path, bool required) {
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        if (required || errno != ENOENT)
+            fault(reader, path, "the configuration file", NULL, strerror(errno));
+        return;
+    }
+    reader->path = path;
+    snprintf(reader->options->config, sizeof reader->options->config, "%s", path);
+    int line = ini_parse_file(file, on_ini_key, reader);
+    fclose(file);
+    if (line > 0) {
+        char where[32];
+        snprintf(where, sizeof where, "line %d", line);
+        fault(reader, path, where, NULL, "not a [section], a key = value, or a comment");
+    } else if (line < 0) {
+        fault(reader, path, "the configuration file", NULL, "cannot be read");
+    }
+}
+
+/* ---- the environment --------------------------------------------------------------------- */
+
+/* Kubernetes tells every container of a service that is named maskd by MASKD_SERVICE_HOST,
+ * MASKD_PORT = tcp://..., and MASKD_PORT_8080_TCP...: not meant for us. */
+static bool is_service_link(const char *variable, const char *value) {
+    return strncmp(variable, "MASKD_SERVICE_", 14) == 0 ||
+           strncmp(variable, "MASKD_PORT_", 11) == 0 ||
+           (strcmp(variable, "MASKD_PORT") == 0 && strstr(value, "://"));
+}
+
+static void read_environment(struct reader *reader) {
+    for (char **entry = environ; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (strncmp(*entry, "MASKD_", 6) != 0 || !equals || equals - *entry > NAME_MAX_LENGTH)
+            continue;
+        char variable[NAME_MAX_LENGTH + 1] = "", name[NAME_MAX_LENGTH + 1] = "";
+        memcpy(variable, *entry, (size_t)(equals - *entry));
+        for (size_t i = 6; variable[i]; i++)
+            name[i - 6] =
+                (char)(variable[i] >= 'A' && variable[i] <= 'Z' ? variable[i] + 32 : variable[i]);
+        if (strcmp(variable, "MASKD_CONFIG") == 0 || is_service_link(variable, equals + 1))
+            continue;
+        const struct row *row = find_row(name);
+        if (row)
+            set_value(reader, row, "environment", variable, equals + 1);
+        else
+            fault(reader, "environment", variable, NULL, "no such option");
+    }
+}
+
+/* ---- the flags
+ * --------------------------------------------------------------------------------------------------
+ */
+
+enum { FLAG_HELP = 1000, FLAG_VERSION, FLAG_CHECK, FLAG_CONFIG };
+
+struct flags {
+    char names[ROW_COUNT][NAME_MAX_LENGTH];
+    struct option table[ROW_COUNT + 5];
+};
+
+static void make_flags(struct flags *flags) {
+    memset(flags, 0, sizeof *flags);
+    for (int i = 0; i < ROW_COUNT; i++) {
+        snprintf(flags->names[i], NAME_MAX_LENGTH, "%s", ROWS[i].name);
+        for (char *c = flags->names[i]; *c; c++)
+            *c = *c == '_' ? '-' : *c;
+        flags->table[i] = (struct option){flags->names[i], required_argument, NULL, i};
+    }
+    struct option *rest = flags->table + ROW_COUNT;
+    rest[0] = (struct option){"help", no_argument, NULL, FLAG_HELP};
+    rest[1] = (struct option){"version", no_argument, NULL, FLAG_VERSION};
+    rest[2] = (struct option){"check-config", no_argument, NULL, FLAG_CHECK};
+    rest[3] = (struct option){"config", required_argument, NULL, FLAG_CONFIG};
+}
+
+/* Two passes: the first finds --config and the flags that are not options, the second, after the
+ * file and the environment were read, the options. Faults are reported by the second. */
+static void read_flags(struct reader *reader, int argc, char **argv, bool second,
+                       const char **config) {
+    struct flags flags;
+    make_flags(&flags);
+    optind = 0; /* glibc: start over */
+    opterr = 0;
+    int flag;
+    while ((flag = getopt_long(argc, argv, ":h", flags.table, NULL)) != -1) {
+        if (flag == FLAG_HELP || flag == 'h') {
+            reader->options->help = true;
+        } else if (flag == FLAG_VERSION) {
+            reader->options->version = true;
+        } else if (flag == FLAG_CHECK) {
+            reader->options->check_config = true;
+        } else if (flag == FLAG_CONFIG) {
+            *config = optarg;
+        } else if (second && (flag == '?' || flag == ':')) {
+            fault(reader, "", argv[optind - 1], NULL,
+                  flag == ':' ? "needs a value" : "no such flag, or not with a value");
+        } else if (second && flag < ROW_COUNT) {
+            char shown[NAME_MAX_LENGTH + 2];
+            snprintf(shown, sizeof shown, "--%s", flags.names[flag]);
+            set_value(reader, &ROWS[flag], "", shown, optarg);
+        }
+    }
+    for (int i = optind; second && i < argc; i++)
+        fault(reader, "", argv[i], NULL, "not a flag");
+}
+
+/* ---- everything together ----------------------------------------------------------------- */
+
+int options_read(int argc, char **argv, struct options *options, FILE *faults) {
+    struct reader reader = {.options = options, .faults = faults};
+    const char *config = getenv("MASKD_CONFIG");
+    memset(options, 0, sizeof *options);
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        set_value(&reader, &ROWS[i], "default", ROWS[i].name, ROWS[i].initial);
+    read_flags(&reader, argc, argv, false, &config);
+    if (config)
+        read_file(&reader, config, true);
+    else if (access("config/maskd.ini", F_OK) == 0)
+        read_file(&reader, "config/maskd.ini", false);
+    else
+        read_file(&reader, "/etc/maskd/maskd.ini", false);
+    read_environment(&reader);
+    read_flags(&reader, argc, argv, true, &config);
+    if (options->upload_memory < options->max_body)
+        fault(&reader, "", "upload_memory", NULL,
+              "less than max_body: no request of that size could be read");
+    return reader.fault_count;
+}
+
+void options_help(FILE *out) {
+    struct flags flags;
+    make_flags(&flags);
+    fputs(
+        "maskd: segmentation over HTTP\n\n"
+        "  --help            this text\n"
+        "  --version         version, model, weights, kernels and threads\n"
+        "  --check-config    report every fault of the configuration, or print it, and exit\n"
+        "  --config FILE     instead of config/maskd.ini or /etc/maskd/maskd.ini\n\n"
+        "Options, as flags, as MASKD_NAME in the environment, or as name = value in the file:\n\n",
+        out);
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        fprintf(out, "  --%-16s %s [%s]\n", flags.names[i], ROWS[i].help, ROWS[i].initial);
+}
+
+static void print_value(const struct row *row, const struct options *options, FILE *out) {
+    const char *from = (const char *)options + row->offset;
+    switch (row->kind) {
+    case KIND_TEXT:
+        fprintf(out, "%s\n", from);
+        break;
+    case KIND_NUMBER:
+    case KIND_BYTES:
+    case KIND_SECONDS:
+        fprintf(out, "%lld\n", *(const long long *)from);
+        break;
+    case KIND_SWITCH:
+        fprintf(out, "%s\n", *(const bool *)from ? "true" : "false");
+        break;
+    case KIND_FORMAT:
+        fprintf(out, "%s\n", FORMAT_WORDS[*(const enum log_format *)from]);
+        break;
+    case KIND_LEVEL:
+        fprintf(out, "%s\n", LEVEL_WORDS[*(const enum log_level *)from]);
+        break;
+    }
+}
+
+void options_print(const struct options *options, FILE *out) {
+    const char *section = "";
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (strcmp(section, ROWS[i].section) != 0) {
+            section = ROWS[i].section;
+            fprintf(out, "%s[%s]\n", i ? "\n" : "", section);
+        }
+        fprintf(out, "%s = ", ROWS[i].name);
+        print_value(&ROWS[i], options, out);
+    }
+}

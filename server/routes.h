@@ -1,0 +1,22 @@
+/* routes: the handlers, by path (routes.c has the table). */
+#ifndef SERVER_ROUTES_H
+#define SERVER_ROUTES_H
+
+#include "server/request.h"
+
+/* status.c */
+void handle_healthz(struct request *request);
+void handle_readyz(struct request *request);
+void handle_models(struct request *request);
+
+/* images.c */
+void handle_image_upload(struct request *request);
+void handle_image_list(struct request *request);
+void handle_image_get(struct request *request);
+void handle_image_delete(struct request *request);
+
+/* segment.c */
+void handle_segment_image(struct request *request);
+void handle_segment_upload(struct request *request);
+
+#endif

@@ -1,0 +1,215 @@
+/* Prompts: on an image that is there, on one that is being encoded, or together with the image. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/encode.h"
+#include "server/routes.h"
+
+/* One request for masks on its way: it may first wait for its image, then for a worker, prompt by
+ * prompt. */
+struct segmenting {
+    struct pool_job job; /* first: the pool gives it back */
+    struct waiter waiter;
+    struct request *request;
+    struct record *record; /* held */
+    struct prompt_list prompts;
+    struct segmentation *results; /* one for each prompt */
+    size_t done;
+    struct timing timing;
+};
+
+static void end(struct segmenting *segmenting) {
+    for (size_t i = 0; i < segmenting->done; i++)
+        segmentation_free(&segmenting->results[i]);
+    free(segmenting->results);
+    prompt_list_free(&segmenting->prompts);
+    record_release(segmenting->record);
+    free(segmenting);
+}
+
+static void fail(struct segmenting *segmenting, enum problem_type type, const char *detail) {
+    struct request *request = segmenting->request;
+    end(segmenting);
+    request_refuse_with(request, type, "%s", detail);
+}
+
+static void succeed(struct segmenting *segmenting) {
+    struct request *request = segmenting->request;
+    struct segment_answer masks = {
+        .image_id = segmenting->record->id,
+        .model = model_info(request->server->model)->name,
+        .width = segmenting->record->embedding.geometry.width,
+        .height = segmenting->record->embedding.geometry.height,
+        .prompts = &segmenting->prompts,
+        .results = segmenting->results,
+        .timing = &segmenting->timing,
+    };
+    struct timing timing = segmenting->timing;
+    struct answer answer = {
+        .status = MHD_HTTP_OK, .body = segment_answer_json(&masks), .timing = &timing};
+    end(segmenting);
+    request_answer(request, &answer);
+}
+
+/* ---- the job -----------------------------------------------------------------------------------
+ */
+
+static enum status segment_next(struct segmenting *segmenting, struct worker *worker,
+                                struct error *error) {
+    struct server *server = segmenting->request->server;
+    struct session *session = sessions_take(server->sessions);
+    if (!session)
+        return error_set(error, STATUS_NO_MEMORY, "out of memory");
+    int64_t start = clock_now_ns();
+    enum status status =
+        model_segment(server->model, session, worker, &segmenting->record->embedding,
+                      &segmenting->prompts.items[segmenting->done].prompt,
+                      &segmenting->results[segmenting->done], error);
+    segmenting->timing.segment_ms += (double)(clock_now_ns() - start) * 1e-6;
+    segmenting->done += status == STATUS_OK;
+    sessions_give(server->sessions, session);
+    return status;
+}
+
+/* One prompt at a time: a request with hundreds of them lets others in between. */
+static void run(struct pool_job *job, struct worker *worker) {
+    struct segmenting *segmenting = (struct segmenting *)job;
+    struct error error = {0};
+    segmenting->timing.queue_ms += (double)(clock_now_ns() - job->queued_ns) * 1e-6;
+    do {
+        enum status status = segment_next(segmenting, worker, &error);
+        if (status != STATUS_OK) {
+            fail(segmenting, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
+                 error.message);
+            return;
+        }
+        if (segmenting->done == segmenting->prompts.count) {
+            succeed(segmenting);
+            return;
+        }
+    } while (!worker_requeue(worker, job));
+}
+
+static void expire(struct pool_job *job) {
+    struct segmenting *segmenting = (struct segmenting *)job;
+    if (atomic_load(&segmenting->request->server->draining))
+        fail(segmenting, PROBLEM_DRAINING, "the daemon is stopping");
+    else
+        fail(segmenting, PROBLEM_DEADLINE, "the prompt waited for longer than prompt_deadline");
+}
+
+/* With the record at hand. */
+static void submit(struct segmenting *segmenting) {
+    struct server *server = segmenting->request->server;
+    segmenting->job.run = run;
+    segmenting->job.expire = expire;
+    segmenting->job.deadline_ns =
+        clock_now_ns() + (int64_t)server->options->prompt_deadline * 1000000000;
+    if (!pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))
+        fail(segmenting, PROBLEM_OVERLOADED, "too many prompts wait (prompt_queue)");
+}
+
+/* ---- waiting for the image --------------------------------------------------------------- */
+
+static void on_encoded(struct waiter *waiter, const struct outcome *outcome) {
+    struct segmenting *segmenting =
+        (struct segmenting *)((char *)waiter - offsetof(struct segmenting, waiter));
+    if (outcome->record) {
+        segmenting->record = record_hold(outcome->record);
+        if (waiter->first)
+            segmenting->timing = outcome->timing;
+        segmenting->timing.segment_ms = 0;
+        submit(segmenting);
+    } else {
+        struct request *request = segmenting->request;
+        end(segmenting);
+        request_refuse(request, outcome->problem);
+    }
+}
+
+/* Reads the prompts. NULL: the request is answered. */
+static struct segmenting *begin(struct request *request, const char *json, size_t size,
+                                const struct geometry *geometry) {
+    struct problem problem = {0};
+    struct segmenting *segmenting = calloc(1, sizeof *segmenting);
+    struct prompt_limits limits = {geometry->width, geometry->height,
+                                   (size_t)request->server->options->max_prompts};
+    if (segmenting && prompt_list_parse(json, size, &limits, &segmenting->prompts, &problem)) {
+        segmenting->request = request;
+        segmenting->waiter.wake = on_encoded;
+        segmenting->timing = (struct timing){0, -1, -1, 0};
+        segmenting->results = calloc(segmenting->prompts.count, sizeof *segmenting->results);
+        if (segmenting->results)
+            return segmenting;
+    }
+    if (problem.type == PROBLEM_NONE)
+        problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
+    if (segmenting)
+        end(segmenting);
+    request_refuse(request, &problem);
+    return NULL;
+}
+
+/* ---- the handlers ------------------------------------------------------------------------ */
+
+void handle_segment_image(struct request *request) {
+    struct catalogue *catalogue = request->server->catalogue;
+    const struct part *body = &request->parts[PART_BODY];
+    struct record *record;
+    struct geometry geometry;
+    enum presence presence = catalogue_find(catalogue, request->image_id, NULL, &record, &geometry);
+    if (presence == IMAGE_ABSENT) {
+        request_refuse_unknown_image(request);
+        return;
+    }
+    struct segmenting *segmenting =
+        begin(request, (const char *)body->bytes, body->size, &geometry);
+    if (!segmenting) {
+        record_release(record);
+        return;
+    }
+    request_suspend(request);
+    if (presence ==
+        IMAGE_PENDING) { /* look again, this time to wait; it may have ended meanwhile */
+        presence =
+            catalogue_find(catalogue, request->image_id, &segmenting->waiter, &record, &geometry);
+        if (presence == IMAGE_PENDING)
+            return;
+        if (presence == IMAGE_ABSENT) {
+            end(segmenting);
+            request_refuse_unknown_image(request);
+            return;
+        }
+    }
+    segmenting->record = record;
+    submit(segmenting);
+}
+
+void handle_segment_upload(struct request *request) {
+    struct server *server = request->server;
+    struct problem problem = {0};
+    struct incoming incoming;
+    if (!incoming_read(request, true, &incoming, &problem)) {
+        request_refuse(request, &problem);
+        return;
+    }
+    struct segmenting *segmenting =
+        begin(request, incoming.prompt_json, strlen(incoming.prompt_json), &incoming.geometry);
+    if (!segmenting) {
+        incoming_free(server, &incoming);
+        return;
+    }
+    request_suspend(request);
+    enum presence presence =
+        catalogue_claim(server->catalogue, incoming.id, incoming.digest, &incoming.geometry,
+                        &segmenting->waiter, &segmenting->record);
+    if (presence == IMAGE_CLAIMED)
+        encode_submit(server, &incoming);
+    else if (presence == IMAGE_PRESENT)
+        submit(segmenting);
+    else if (presence == IMAGE_CONFLICT)
+        fail(segmenting, PROBLEM_ID_CONFLICT, "the ID holds another image");
+    else if (presence == IMAGE_NO_MEMORY)
+        fail(segmenting, PROBLEM_INTERNAL, "out of memory");
+    incoming_free(server, &incoming);
+}

@@ -1,0 +1,28 @@
+/* server: what all requests share. Made by main(), which also takes it down. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <stdatomic.h>
+
+#include "engine/engine.h"
+#include "server/catalogue.h"
+#include "server/options.h"
+#include "server/sessions.h"
+#include "server/store.h"
+
+struct http;
+
+struct server {
+    const struct options *options;
+    struct model *model;
+    struct pool *pool;
+    struct sessions *sessions;
+    struct store *store;
+    struct catalogue *catalogue;
+    struct http *http;
+    atomic_bool draining;        /* SIGTERM came: no new work */
+    atomic_size_t requests_open; /* from their headers until their answer is sent */
+    atomic_size_t body_bytes;    /* held for request bodies; options->upload_memory at most */
+};
+
+#endif

@@ -1,0 +1,22 @@
+/* Runs all suites. Check's environment variables choose among them and how they run: CK_RUN_SUITE,
+ * CK_RUN_CASE, CK_FORK=no (for a debugger), CK_VERBOSITY, CK_TAP_LOG_FILE_NAME and others. */
+#include <stdlib.h>
+
+#include "tests/unit/suites.h"
+
+static Suite *(*const suites[])(void) = {
+    answer_suite, json_suite, problem_suite, prompt_suite, rle_suite, upload_suite,
+    image_damage_suite, image_decode_suite, image_resize_suite,
+    import_names_suite, import_refuse_suite, import_suite, mobile_sam_tensors_suite,
+    safetensors_suite, safetensors_write_suite,
+};
+
+int main(void) {
+    SRunner *runner = srunner_create(NULL);
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
+        srunner_add_suite(runner, suites[i]());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
