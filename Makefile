@@ -9,6 +9,7 @@ PORT    ?= 8080
 IMAGE   ?=
 
 CC      := gcc
+PYTHON  ?= /usr/bin/python3 # Debian's, which has Debian's modules
 VERSION := 0.1.0
 BUILD   := build
 ifneq ($(VARIANT),release)
@@ -69,7 +70,7 @@ say = @printf '  %-6s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$@)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps test-deps build models demo run test bench lint fmt fuzz install clean unit-tests
+.PHONY: help deps build models demo run test bench lint fmt fuzz install clean unit-tests
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,9 +79,6 @@ help: ## this list
 
 deps: ## install what building and serving need (Debian packages; root or sudo)
 	@tools/deps.sh build
-
-test-deps:
-	@tools/deps.sh build test
 
 build: $(BUILD)/maskd $(BUILD)/maskd-import ## compile build/maskd and build/maskd-import
 
@@ -95,6 +93,10 @@ $(BUILD)/maskd-import: $(call object,tools/maskd-import.c) $(IMPORT_OBJECTS) $(E
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c -o $@
 
 $(BUILD)/engine-probe: $(call object,tests/parity/engine_probe.c) $(API_OBJECTS) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/engine-bench: $(call object,tests/bench/engine_bench.c) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
@@ -134,6 +136,72 @@ models: models/mobile_sam.safetensors ## fetch the default model's weights (Mobi
 
 models/%.safetensors: models/manifest.json tools/models.sh | $(BUILD)/maskd-import
 	@tools/models.sh $(BUILD)/maskd-import $*
+
+# ---- using -------------------------------------------------------------------------------------------
+
+# What is installed decides how to compile, so packages come first, in a make of their own.
+MAKE_ALL = $(MAKE) --no-print-directory -j$(shell nproc)
+
+demo: ## the whole main job from nothing: build, weights, a daemon, masks (IMAGE=path for your own)
+	@tools/deps.sh build demo
+	@$(MAKE_ALL) build models
+	@$(PYTHON) tools/demo.py $(BUILD)/maskd build/demo $(IMAGE)
+
+run: ## serve on port 8080 (PORT=n for another)
+	@tools/deps.sh build
+	@$(MAKE_ALL) build models
+	@echo
+	@echo "try:  curl -F file=@photo.jpg -F 'prompt={\"points\":[[500,375]]}' http://127.0.0.1:$(PORT)/v1/segment"
+	@echo
+	@exec $(BUILD)/maskd --port $(PORT)
+
+install: build models ## install binaries, weights and configuration (PREFIX, DESTDIR)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/maskd $(DESTDIR)/etc/maskd
+	install -m 755 $(BUILD)/maskd $(BUILD)/maskd-import $(DESTDIR)$(PREFIX)/bin
+	install -m 644 models/*.safetensors models/manifest.json $(DESTDIR)$(PREFIX)/share/maskd
+	test -e $(DESTDIR)/etc/maskd/maskd.ini || sed 's|^model = models/|model = $(PREFIX)/share/maskd/|' \
+	    config/maskd.ini >$(DESTDIR)/etc/maskd/maskd.ini
+
+# ---- testing -----------------------------------------------------------------------------------------
+
+test: ## every test from nothing: unit, HTTP, parity (VARIANT=asan or tsan, SUITES="unit http")
+	@tools/deps.sh build test
+	@$(MAKE_ALL) build unit-tests $(BUILD)/engine-probe models
+	@tests/run $(BUILD) $(SUITES)
+
+bench: ## maskd against ONNX Runtime on this machine (BENCH_JSON=file)
+	@tools/deps.sh build test
+	@$(MAKE_ALL) build $(BUILD)/engine-bench models
+	@$(PYTHON) tests/bench/bench.py $(BUILD)
+
+# libFuzzer on everything that reads what comes from outside.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := image prompt upload rle safetensors onnx
+FUZZ_SOURCES := $(API_SOURCES) $(wildcard engine/image/*.c engine/weights/*.c engine/weights/import/*.c) \
+                engine/status.c engine/mask.c build/gen/onnx.pb-c.c
+
+build/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_SOURCES)
+	@mkdir -p $(@D)
+	$(call say,FUZZ)
+	$(Q)clang -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ibuild/gen \
+	    $(CPPFLAGS) $^ -o $@ $(LDLIBS) -lprotobuf-c
+
+fuzz: ## fuzz all that reads from outside (FUZZ_SECONDS=60 for each target)
+	@tools/deps.sh build fuzz
+	@$(MAKE_ALL) $(FUZZ_TARGETS:%=build/fuzz/%)
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+
+lint: ## clang-format and cppcheck
+	@tools/deps.sh build lint
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr --suppressions-list=tests/cppcheck.txt -I. -j$(shell nproc) $(filter-out tests/%,$(C_FILES))
+
+fmt: ## format the C sources
+	@tools/deps.sh lint
+	clang-format -i $(C_FILES)
 
 clean: ## remove build/ (weights in models/ stay)
 	rm -rf build

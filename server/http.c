@@ -60,11 +60,10 @@ static enum MHD_Result send_response(struct http *http, struct request *request)
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *data,
                                   size_t *size, void **context) {
-    (void)version;
     struct http *http = user;
     struct request *request = *context;
     if (!request) { /* the headers are there */
-        request = request_begin(http->server, connection, path, method);
+        request = request_begin(http->server, connection, path, method, version);
         if (!request)
             return MHD_NO;
         *context = request;
@@ -171,7 +170,6 @@ static struct MHD_Daemon *start_daemon(struct http *http, const struct options *
         {MHD_OPTION_CONNECTION_LIMIT, options->max_connections, NULL},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, http},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, http},
-        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         /* one thread polls by itself; more are a pool */
         {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL},

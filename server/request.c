@@ -39,6 +39,15 @@ static struct problem *refuse_body(struct request *request) {
     return request->refusal; /* NULL when out of memory: request_handle answers 500 */
 }
 
+/* RFC 9112, 3.2. libmicrohttpd would check it too, but answer in HTML. */
+static void check_host(struct request *request, const char *version) {
+    if (strcmp(version, MHD_HTTP_VERSION_1_1) != 0 || header(request, MHD_HTTP_HEADER_HOST))
+        return;
+    struct problem *problem = refuse_body(request);
+    if (problem)
+        problem_set(problem, PROBLEM_BAD_REQUEST, "an HTTP/1.1 request needs a Host header");
+}
+
 static void check_route(struct request *request) {
     char allow[64];
     request->route = routes_find(request->method, request->path, request->image_id, allow);
@@ -92,7 +101,7 @@ static void expect_multipart(struct request *request) {
 }
 
 struct request *request_begin(struct server *server, struct MHD_Connection *connection,
-                              const char *path, const char *method) {
+                              const char *path, const char *method, const char *version) {
     struct request *request = calloc(1, sizeof *request);
     if (!request)
         return NULL;
@@ -107,6 +116,7 @@ struct request *request_begin(struct server *server, struct MHD_Connection *conn
     }
     atomic_fetch_add(&server->requests_open, 1);
     choose_request_id(request);
+    check_host(request, version);
     check_route(request);
     check_draining(request);
     if (content_length(request) > (unsigned long long)server->options->max_body)

@@ -90,7 +90,7 @@ void request_body_release(struct server *server, size_t capacity);
 
 /* After the headers. NULL when out of memory: drop the connection. */
 struct request *request_begin(struct server *server, struct MHD_Connection *connection,
-                              const char *path, const char *method);
+                              const char *path, const char *method, const char *version);
 /* A piece of the body. */
 void request_receive(struct request *request, const char *data, size_t size);
 /* The body is complete: calls the handler, or answers what is wrong. */

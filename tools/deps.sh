@@ -1,19 +1,25 @@
 #!/bin/sh
-# Installs the Debian packages that are missing: deps.sh build|test ...
+# Installs the Debian packages that are missing: deps.sh build|demo|test|lint|fuzz ...
 # Needs root or sudo; says what it does, and does nothing when nothing is missing.
 set -eu
 
 build="gcc make pkg-config libmicrohttpd-dev libcjson-dev libopenblas-dev libjpeg62-turbo-dev libpng-dev
     libwebp-dev libexif-dev libinih-dev nettle-dev libunistring-dev libprotobuf-c-dev protobuf-c-compiler
     libonnx-dev"
-test="check python3 python3-numpy python3-pil curl"
+demo="python3 python3-pil"
+test="check python3 python3-numpy python3-pil python3-onnx"
+lint="git clang-format cppcheck"
+fuzz="clang libclang-rt-14-dev"
 
 wanted=""
 for group in "$@"; do
     case $group in
     build) wanted="$wanted $build" ;;
+    demo) wanted="$wanted $demo" ;;
     test) wanted="$wanted $test" ;;
-    *) echo "deps: unknown group '$group' (build, test)" >&2; exit 2 ;;
+    lint) wanted="$wanted $lint" ;;
+    fuzz) wanted="$wanted $fuzz" ;;
+    *) echo "deps: unknown group '$group'" >&2; exit 2 ;;
     esac
 done
 # npm fetches the weights; a Node.js that is already here, from whatever source, will do.

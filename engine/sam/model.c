@@ -191,17 +191,6 @@ void model_encode(const struct model *model, struct session *session, struct wor
 
 /* ---- embedding + prompt -> masks --------------------------------------------------------- */
 
-void mask_free(struct mask *mask) {
-    free(mask->counts);
-    memset(mask, 0, sizeof *mask);
-}
-
-void segmentation_free(struct segmentation *segmentation) {
-    for (int i = 0; i < segmentation->count; i++)
-        mask_free(&segmentation->segments[i].mask);
-    memset(segmentation, 0, sizeof *segmentation);
-}
-
 struct choice {
     enum multimask multimask;
     size_t sparse_count;

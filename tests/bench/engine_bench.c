@@ -1,0 +1,121 @@
+/* engine-bench: one encode or one prompt at a time, on command, for bench.py.
+ *
+ *   engine-bench MODEL IMAGE WORKERS
+ *
+ * Reads lines from standard input, "encode" or "prompt", runs that once in process, and answers
+ * with a line: the milliseconds that it took. An encode is what follows decoding and resampling; a
+ * prompt is one point, from the embedding to run lengths at the image's size. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+static void die(const char *what, const char *why) {
+    fprintf(stderr, "engine-bench: %s: %s\n", what, why);
+    exit(1);
+}
+
+struct bench {
+    struct pool_job job;
+    const struct model *model;
+    struct session *session;
+    struct image scaled;
+    struct geometry geometry;
+    struct embedding *embedding;
+    bool encode; /* what the job does */
+    double milliseconds;
+    pthread_mutex_t mutex;
+    pthread_cond_t finished;
+    bool done;
+};
+
+static void run(struct pool_job *job, struct worker *worker) {
+    struct bench *bench = (struct bench *)job;
+    struct prompt prompt = {.point_count = 1, .labels = {1}};
+    struct segmentation segmentation;
+    struct error error = {0};
+    prompt.points[0][0] = (float)bench->geometry.width / 2;
+    prompt.points[0][1] = (float)bench->geometry.height / 2;
+    int64_t start = clock_now_ns();
+    if (bench->encode)
+        model_encode(bench->model, bench->session, worker, &bench->scaled, &bench->geometry,
+                     bench->embedding);
+    else if (model_segment(bench->model, bench->session, worker, bench->embedding, &prompt,
+                           &segmentation, &error) != STATUS_OK)
+        die("prompt", error.message);
+    double milliseconds = (double)(clock_now_ns() - start) * 1e-6;
+    if (!bench->encode)
+        segmentation_free(&segmentation);
+    pthread_mutex_lock(&bench->mutex);
+    bench->milliseconds = milliseconds;
+    bench->done = true;
+    pthread_cond_signal(&bench->finished);
+    pthread_mutex_unlock(&bench->mutex);
+}
+
+static void read_image(struct bench *bench, const char *path) {
+    struct image_limits limits = {.max_pixels = 200000000, .max_side = 65500};
+    struct error error = {0};
+    struct image image;
+    FILE *file = fopen(path, "rb");
+    uint8_t *bytes = malloc(64u << 20);
+    if (!file || !bytes)
+        die(path, "cannot read");
+    size_t size = fread(bytes, 1, 64u << 20, file);
+    fclose(file);
+    if (image_decode(bytes, size, &limits, NULL, &image, &error) != STATUS_OK)
+        die(path, error.message);
+    geometry_fit(image.width, image.height, model_info(bench->model)->input_size, &bench->geometry);
+    if (image_resize(&image, bench->geometry.scaled_width, bench->geometry.scaled_height, NULL,
+                     &bench->scaled, &error) != STATUS_OK)
+        die(path, error.message);
+    image_free(&image);
+    free(bytes);
+}
+
+static double run_once(struct bench *bench, struct pool *pool, bool encode) {
+    bench->encode = encode;
+    bench->done = false;
+    pool_submit(pool, encode ? LANE_BULK : LANE_INTERACTIVE, &bench->job);
+    pthread_mutex_lock(&bench->mutex);
+    while (!bench->done)
+        pthread_cond_wait(&bench->finished, &bench->mutex);
+    pthread_mutex_unlock(&bench->mutex);
+    return bench->milliseconds;
+}
+
+int main(int argc, char **argv) {
+    static struct bench bench = {
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER, .job.run = run};
+    struct error error = {0};
+    struct model *model;
+    struct pool *pool;
+    char line[32];
+    if (argc != 4)
+        die("usage", "engine-bench MODEL IMAGE WORKERS");
+    engine_init();
+    if (model_load(argv[1], &model, &error) != STATUS_OK)
+        die(argv[1], error.message);
+    bench.model = model;
+    bench.embedding = malloc(sizeof *bench.embedding);
+    struct pool_options options = {.workers = atoi(argv[3]),
+                                   .scratch_bytes = model_tile_scratch_bytes(model),
+                                   .queue_limit = {1, 1}};
+    if (!bench.embedding || session_create(model, &bench.session, &error) != STATUS_OK ||
+        pool_create(&options, &pool, &error) != STATUS_OK)
+        die("start", error.message);
+    read_image(&bench, argv[2]);
+    run_once(&bench, pool, true); /* there is an embedding to prompt */
+    while (fgets(line, sizeof line, stdin)) {
+        printf("%.3f\n", run_once(&bench, pool, strcmp(line, "encode\n") == 0));
+        fflush(stdout);
+    }
+    pool_free(pool);
+    session_free(bench.session);
+    image_free(&bench.scaled);
+    free(bench.embedding);
+    model_free(model);
+    return 0;
+}
