@@ -10,8 +10,7 @@
  * mostly leave it out. */
 static const uint8_t exif_prefix[6] = "Exif\0";
 
-/* A JPEG segment can hold no more; PNG and WebP chunks could, but the first directory comes first.
- */
+/* A JPEG's segment holds no more. Other chunks could, but the first directory stands in front. */
 enum { EXIF_SIZE_MAX = 65536 };
 
 static int entry_orientation(const ExifEntry *entry, ExifByteOrder order) {

@@ -44,9 +44,11 @@ enum status image_probe(const uint8_t *bytes, size_t size, const struct image_li
 
 /* Decodes to RGB with EXIF orientation applied (JPEG APP1, PNG eXIf, WebP EXIF). Pixels are those
  * of Pillow's Image.open(...).convert("RGB"): alpha is dropped, palettes, grey and CMYK are
- * converted, 16 bits become 8 by their high byte. An animation gives its first frame. yield may be
- * NULL. On STATUS_OK the caller owns *image; otherwise *image is zeroed. STATUS_UNSUPPORTED: not an
- * image that we read, damaged, or truncated. */
+ * converted, 16 bits become 8 by their high byte. An animation gives its first frame.
+ *
+ * yield may be NULL. On STATUS_OK the caller owns *image; otherwise *image is zeroed.
+ * STATUS_UNSUPPORTED: not an image that we read, damaged, or truncated. STATUS_TOO_LARGE: over
+ * limits, or a JPEG of very many scans. STATUS_NO_MEMORY. */
 enum status image_decode(const uint8_t *bytes, size_t size, const struct image_limits *limits,
                          const struct image_yield *yield, struct image *image, struct error *error);
 

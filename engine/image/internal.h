@@ -51,8 +51,7 @@ enum status image_read_webp(struct image_input *input, struct image_info *info, 
 int image_exif_orientation(const uint8_t *bytes, size_t size);
 
 /* Turns and mirrors stored pixels so that they are upright: in place for 1 to 4, by a second image
- * for 5 to 8, which exchange width and height. On failure (STATUS_NO_MEMORY) *image is as it was.
- */
+ * for 5 to 8, which exchange width and height. STATUS_NO_MEMORY leaves *image as it was. */
 enum status image_orient(struct image *image, int orientation, struct image_pace *pace,
                          struct error *error);
 

@@ -67,9 +67,8 @@ static void on_read(png_structp png, png_bytep to, size_t count) {
     reader->position += count;
 }
 
-/* The chunk may stand after the pixels, where libpng would only see it once they are decoded; so
- * this walks the chunks by itself: length, type, data, CRC (PNG specification, third edition, 5.3).
- */
+/* The chunk may stand after the pixels, where libpng would only see it once they are decoded. So
+ * this walks the chunks: length, type, data, CRC (PNG specification, third edition, 5.3). */
 static int orientation_of(const struct image_input *input) {
     size_t at = 8;
     while (input->size - at >= 12) {
@@ -88,11 +87,9 @@ static void set_limits(struct reader *reader) {
     /* Our own limits are checked once the header is read and have the better message. */
     png_set_user_limits(reader->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_chunk_malloc_max(reader->png, reader->input->size);
-    /* No other chunk changes a pixel: with -1 every one but IHDR, PLTE, tRNS, IDAT and IEND is
-     * skipped unread, so that no colour profile or compressed text is ever unpacked. Alpha is
-     * dropped, so tRNS goes too. */
+    /* With -1, every chunk but IHDR, PLTE, tRNS, IDAT and IEND is skipped unread: none of the
+     * others changes a pixel, and no colour profile or compressed text is ever unpacked. */
     png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep) "tRNS", 1);
 }
 
 static void read_rows(struct reader *reader) {

@@ -39,8 +39,7 @@ static void weigh(struct resample_filter *filter, int output, struct span span, 
         shares[i] = distance < 1 ? 1 - distance : 0;
         sum += shares[i];
     }
-    /* All have the same number of taps, so a span that ends early moves back behind weights of
-     * zero. */
+    /* All have the same number of taps: a span at the end moves back behind weights of zero. */
     int first = span.first + filter->taps <= inputs ? span.first : inputs - filter->taps;
     uint32_t *weights =
         filter->weights + (size_t)output * (size_t)filter->taps + (span.first - first);

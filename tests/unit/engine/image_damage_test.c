@@ -115,6 +115,25 @@ START_TEST(refuses_more_pixels_than_the_limit) {
 }
 END_TEST
 
+START_TEST(refuses_either_side_over_the_limit) {
+    static const struct {
+        const char *file;
+        int max_side;
+        const char *message;
+    } cases[] = {
+        {"orientation1.jpg", 10, "11 x 7 pixels; the limit is 10 pixels a side"},
+        {"interlaced1x5.png", 4, "1 x 5 pixels; the limit is 4 pixels a side"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct image_limits limits = {.max_pixels = 1000, .max_side = cases[i].max_side};
+        struct bytes bytes = fixture_read(cases[i].file);
+        assert_refused(cases[i].file, bytes.data, bytes.size, &limits, STATUS_TOO_LARGE,
+                       cases[i].message);
+        free(bytes.data);
+    }
+}
+END_TEST
+
 static void assert_file_refused(const char *name, enum status status, const char *message) {
     struct bytes bytes = fixture_read(name);
     assert_refused(name, bytes.data, bytes.size, &fixture_limits, status, message);
@@ -233,6 +252,7 @@ Suite *image_damage_suite(void) {
     tcase_add_test(refused, refuses_what_is_no_image);
     tcase_add_test(refused, refuses_a_magic_number_alone);
     tcase_add_loop_test(refused, refuses_more_pixels_than_the_limit, 0, 3);
+    tcase_add_test(refused, refuses_either_side_over_the_limit);
     tcase_add_test(refused, refuses_a_scan_bomb);
     tcase_add_test(refused, refuses_jpegs_of_other_kinds);
     suite_add_tcase(suite, refused);
