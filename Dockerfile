@@ -17,7 +17,7 @@ RUN apt-get update \
         libcjson1 libexif12 libinih1 libjpeg62-turbo libmicrohttpd12 libnettle8 libopenblas0-pthread \
         libpng16-16 libunistring2 libwebp7 libwebpdemux2 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin maskd
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin maskd
 COPY --from=build /src/build/maskd /usr/bin/maskd
 COPY --from=build /src/models/mobile_sam.safetensors /src/models/manifest.json /usr/share/maskd/
 

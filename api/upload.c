@@ -11,7 +11,7 @@ bool image_id_valid(const char *id) {
     size_t size = strspn(id, alphanumeric);
     if (size == 0)
         return false;
-    while (id[size] && size <= IMAGE_ID_MAX) {
+    while (size <= IMAGE_ID_MAX && id[size]) {
         if (!strchr("._-", id[size]) && !strchr(alphanumeric, id[size]))
             return false;
         size++;

@@ -32,7 +32,8 @@ struct worker {
     struct pool *pool;
     pthread_t thread;
     void *scratch;
-    enum lane driving; /* the lane of the innermost job on this worker's stack; LANE_COUNT: none */
+    enum lane driving;  /* the lane of the innermost job on this worker's stack; LANE_COUNT: none */
+    int64_t charged_ns; /* the time of this worker is charged to the lanes until here */
 };
 
 struct lane_queue {
@@ -143,23 +144,33 @@ static void run_job(struct worker *worker, enum lane lane) {
         announce(pool, 1);
 }
 
-/* Runs one tile or job of the lane and keeps the account of the two lanes. */
-static void run_unit(struct worker *worker, enum lane lane) {
+/* Charges this worker's time since the last charge to the lane that it served; LANE_COUNT: to none.
+ * Bulk work waits when some is to be taken, or stands still on this worker's stack. */
+static void charge(struct worker *worker, enum lane lane) {
     struct pool *pool = worker->pool;
-    int64_t start = clock_now_ns();
-    if (has_tile(pool, lane))
-        run_tile(worker, lane, pool->lanes[lane].batches);
-    else
-        run_job(worker, lane);
-    int64_t took = clock_now_ns() - start;
+    int64_t now = clock_now_ns(), took = now - worker->charged_ns;
+    worker->charged_ns = now;
     if (lane == LANE_BULK)
         pool->bulk_credit_ns -= took;
-    else if (pool->lanes[LANE_BULK].first || has_tile(pool, LANE_BULK))
+    else if (lane == LANE_INTERACTIVE &&
+             (pool->lanes[LANE_BULK].first || has_tile(pool, LANE_BULK) ||
+              worker->driving == LANE_BULK))
         pool->bulk_credit_ns += took * BULK_EARNS / BULK_EARNS_OF;
     if (pool->bulk_credit_ns < 0)
         pool->bulk_credit_ns = 0;
     if (pool->bulk_credit_ns > BULK_CREDIT_MAX_NS)
         pool->bulk_credit_ns = BULK_CREDIT_MAX_NS;
+}
+
+/* Runs one tile or job of the lane. */
+static void run_unit(struct worker *worker, enum lane lane) {
+    struct pool *pool = worker->pool;
+    charge(worker, worker->driving);
+    if (has_tile(pool, lane))
+        run_tile(worker, lane, pool->lanes[lane].batches);
+    else
+        run_job(worker, lane);
+    charge(worker, lane);
 }
 
 /* Which lane a free worker serves next, or LANE_COUNT. */
@@ -218,8 +229,10 @@ static void *worker_main(void *argument) {
  * lane's turn. */
 static void serve_interactive(struct worker *worker) {
     struct pool *pool = worker->pool;
-    while (worker->driving == LANE_BULK && has_work(pool, LANE_INTERACTIVE) &&
-           pool->bulk_credit_ns <= 0)
+    if (worker->driving != LANE_BULK || !has_work(pool, LANE_INTERACTIVE))
+        return;
+    charge(worker, LANE_BULK);
+    while (has_work(pool, LANE_INTERACTIVE) && pool->bulk_credit_ns <= 0)
         run_unit(worker, LANE_INTERACTIVE);
 }
 
@@ -256,10 +269,7 @@ void worker_parallel_for(struct worker *worker, size_t count,
         serve_interactive(worker);
         if (batch.taken == batch.count)
             break;
-        int64_t start = clock_now_ns();
         run_tile(worker, lane, &batch);
-        if (lane == LANE_BULK && pool->bulk_credit_ns > 0)
-            pool->bulk_credit_ns -= clock_now_ns() - start;
     }
     wait_until_done(pool, &batch);
     pthread_mutex_unlock(&pool->mutex);

@@ -72,6 +72,7 @@ int connections_reap(struct connections *connections, int64_t now_ns) {
     int reaped = 0;
     pthread_mutex_lock(&connections->mutex);
     LIST_FOREACH(connection, &connections->list, link) {
+        /* cppcheck-suppress uninitvar ; the list macro is beyond it */
         if (connection->deadline_ns <= now_ns) {
             shutdown(connection->fd, SHUT_RDWR);
             connection->deadline_ns = INT64_MAX;

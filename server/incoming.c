@@ -85,8 +85,7 @@ static bool read_body(struct request *request, bool with_prompt, struct incoming
     return true;
 }
 
-/* ---- what it must satisfy -----------------------------------------------------------------------
- */
+/* ---- what it must satisfy ---------------------------------------------------------------- */
 
 static void check_id(struct request *request, struct incoming *incoming, struct problem *problem) {
     const char *query = request_query(request, "id");

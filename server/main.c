@@ -20,8 +20,7 @@ static long long worker_count(const struct options *options) {
     return options->workers > 0 ? options->workers : usable_cores();
 }
 
-/* ---- what --version and the first log line say ------------------------------------------------
- */
+/* ---- what --version and the first log line say ------------------------------------------- */
 
 static void print_version(const struct options *options, const struct model_info *model) {
     printf("maskd " MASKD_VERSION "\n");

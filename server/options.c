@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -123,7 +124,7 @@ static bool read_number(const char *text, const struct row *row, long long *numb
                                          : "whole number");
         return false;
     }
-    if (value < row->min / unit || value > row->max / unit) {
+    if (value < row->min / unit || value > row->max / unit || value * unit < row->min) {
         snprintf(why, 128, "not between %lld and %lld", row->min, row->max);
         return false;
     }
@@ -188,9 +189,7 @@ static void set_value(struct reader *reader, const struct row *row, const char *
         fault(reader, where, shown, value, why);
 }
 
-/* ---- the file
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- the file ---------------------------------------------------------------------------- */
 
 static int on_ini_key(void *user, const char *section, const char *name, const char *value) {
     struct reader *reader = user;
@@ -211,6 +210,12 @@ static int on_ini_key(void *user, const char *section, const char *name, const c
 
 static void read_file(struct reader *reader, const char *path, bool required) {
     FILE *file = fopen(path, "re");
+    struct stat status;
+    if (file && fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode)) {
+        fclose(file);
+        file = NULL;
+        errno = EISDIR;
+    }
     if (!file) {
         if (required || errno != ENOENT)
             fault(reader, path, "the configuration file", NULL, strerror(errno));
@@ -231,12 +236,14 @@ static void read_file(struct reader *reader, const char *path, bool required) {
 
 /* ---- the environment --------------------------------------------------------------------- */
 
-/* Kubernetes tells every container of a service that is named maskd by MASKD_SERVICE_HOST,
- * MASKD_PORT = tcp://..., and MASKD_PORT_8080_TCP...: not meant for us. */
+/* Kubernetes tells every container of its namespace of a service that is named maskd by
+ * MASKD_SERVICE_HOST, MASKD_PORT = tcp://..., and MASKD_PORT_8080_TCP..., and of one that is named
+ * maskd-canary by MASKD_CANARY_SERVICE_HOST and so on: not meant for us. */
 static bool is_service_link(const char *variable, const char *value) {
-    return strncmp(variable, "MASKD_SERVICE_", 14) == 0 ||
-           strncmp(variable, "MASKD_PORT_", 11) == 0 ||
-           (strcmp(variable, "MASKD_PORT") == 0 && strstr(value, "://"));
+    size_t length = strlen(variable);
+    return strstr(variable, "_SERVICE_HOST") || strstr(variable, "_SERVICE_PORT") ||
+           strstr(variable, "_PORT_") ||
+           (length > 5 && strcmp(variable + length - 5, "_PORT") == 0 && strstr(value, "://"));
 }
 
 static void read_environment(struct reader *reader) {
@@ -259,9 +266,7 @@ static void read_environment(struct reader *reader) {
     }
 }
 
-/* ---- the flags
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the flags --------------------------------------------------------------------------- */
 
 enum { FLAG_HELP = 1000, FLAG_VERSION, FLAG_CHECK, FLAG_CONFIG };
 

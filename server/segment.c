@@ -51,8 +51,7 @@ static void succeed(struct segmenting *segmenting) {
     request_answer(request, &answer);
 }
 
-/* ---- the job -----------------------------------------------------------------------------------
- */
+/* ---- the job ----------------------------------------------------------------------------- */
 
 static enum status segment_next(struct segmenting *segmenting, struct worker *worker,
                                 struct error *error) {

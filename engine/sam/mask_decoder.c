@@ -280,9 +280,7 @@ static void run_transformer(struct decoding *job, struct worker *worker) {
     finish_token_to_image(job, &decoder->final_attention, &decoder->final_norm);
 }
 
-/* ---- masks
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- masks ------------------------------------------------------------------------------- */
 
 static void run_mlp(const struct decoding *job, const struct mlp *mlp, const float *x, float *y) {
     const struct kernels *kernels = job->decoder->kernels;

@@ -17,6 +17,32 @@ Suite *image_damage_suite(void);
 Suite *image_decode_suite(void);
 Suite *image_resize_suite(void);
 
+/* engine/ */
+Suite *cores_suite(void);
+Suite *parallel_fairness_suite(void);
+Suite *parallel_lanes_suite(void);
+Suite *parallel_stress_suite(void);
+Suite *parallel_suite(void);
+
+/* engine/kernels/ */
+Suite *attention_suite(void);
+Suite *conv_suite(void);
+Suite *kernels_activation_suite(void);
+Suite *kernels_depthwise_suite(void);
+Suite *kernels_half_suite(void);
+Suite *kernels_linear_suite(void);
+Suite *kernels_norm_suite(void);
+Suite *kernels_softmax_suite(void);
+
+/* engine/sam/ */
+Suite *mask_decoder_suite(void);
+Suite *mask_upsample_suite(void);
+Suite *model_segment_suite(void);
+Suite *model_suite(void);
+Suite *prior_mask_suite(void);
+Suite *prompt_encoder_suite(void);
+Suite *tiny_vit_suite(void);
+
 /* engine/weights/ */
 Suite *import_names_suite(void);
 Suite *import_refuse_suite(void);
@@ -24,5 +50,14 @@ Suite *import_suite(void);
 Suite *mobile_sam_tensors_suite(void);
 Suite *safetensors_suite(void);
 Suite *safetensors_write_suite(void);
+
+/* server/ */
+Suite *catalogue_suite(void);
+Suite *connections_suite(void);
+Suite *log_suite(void);
+Suite *options_suite(void);
+Suite *options_values_suite(void);
+Suite *sessions_suite(void);
+Suite *store_suite(void);
 
 #endif
