@@ -2,12 +2,16 @@
  *
  *   engine-probe MODEL IMAGE PROMPTS.json DIRECTORY WORKERS
  *
- * PROMPTS.json is the body of a segment request. Into DIRECTORY go
- *   scaled.rgb     the image as the encoder sees it, [height][width][3] bytes
- *   embedding.f32  the encoder's output, [256][64][64]
- *   logits.f32     for each prompt the low-resolution logits of all four mask tokens,
- * [n][4][256][256] iou.f32        for each prompt their predicted IoU, [n][4] The decoder gets the
- * embedding as the store keeps it, in float16. */
+ * PROMPTS.json is the body of a segment request with n prompts. Into DIRECTORY go
+ *
+ *   scaled.rgb      [height][width][3]   the image as the encoder sees it, in bytes
+ *   embedding.f32   [256][64][64]        the encoder's output
+ *   embedding.f16   [256][64][64]        the same as the store keeps it and the decoder gets it
+ *   prior.f32       [n][256][256]        prior masks as logits; zeros where there is none
+ *   logits.f32      [n][4][256][256]     the low-resolution logits of all four mask tokens
+ *   iou.f32         [n][4]               and their predicted IoU
+ */
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,14 +40,6 @@ static uint8_t *read_file(const char *path, size_t *size) {
     return bytes;
 }
 
-static void write_file(const char *directory, const char *name, const void *bytes, size_t size) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0)
-        die(path, "cannot write");
-}
-
 static void *allocate(size_t size) {
     void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
     if (!memory)
@@ -60,64 +56,126 @@ struct probe {
     struct geometry geometry;
     struct prompt_list prompts;
     const char *directory;
+    sem_t done;
 };
+
+/* ---- files ------------------------------------------------------------------------------- */
+
+static FILE *create(const struct probe *probe, const char *name) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", probe->directory, name);
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        die(path, "cannot write");
+    return file;
+}
+
+static void append(FILE *file, const void *bytes, size_t size) {
+    if (fwrite(bytes, 1, size, file) != size)
+        die("the results", "cannot write");
+}
+
+static void finish(FILE *file) {
+    if (fclose(file) != 0)
+        die("the results", "cannot write");
+}
+
+static void write_file(const struct probe *probe, const char *name, const void *bytes,
+                       size_t size) {
+    FILE *file = create(probe, name);
+    append(file, bytes, size);
+    finish(file);
+}
+
+/* [position][channel] -> [channel][position] */
+static void write_embedding(const struct probe *probe, const float *values,
+                            const uint16_t *halves) {
+    float *planes = allocate(EMBEDDING_VALUES * sizeof *planes);
+    uint16_t *half_planes = allocate(EMBEDDING_VALUES * sizeof *half_planes);
+    for (size_t i = 0; i < SAM_GRID; i++) {
+        for (size_t c = 0; c < SAM_DIM; c++) {
+            planes[c * SAM_GRID + i] = values[i * SAM_DIM + c];
+            half_planes[c * SAM_GRID + i] = halves[i * SAM_DIM + c];
+        }
+    }
+    write_file(probe, "embedding.f32", planes, EMBEDDING_VALUES * sizeof *planes);
+    write_file(probe, "embedding.f16", half_planes, EMBEDDING_VALUES * sizeof *half_planes);
+    free(planes);
+    free(half_planes);
+}
+
+/* ---- the work ---------------------------------------------------------------------------- */
 
 static unsigned all_masks(const float iou[SAM_MASK_TOKENS], const void *argument) {
     (void)iou, (void)argument;
     return (1u << SAM_MASK_TOKENS) - 1;
 }
 
-static void write_embedding(const struct probe *probe, const float *values) {
-    float *planes = allocate(EMBEDDING_VALUES * sizeof *planes);
-    for (size_t i = 0; i < SAM_GRID; i++)
-        for (size_t c = 0; c < SAM_DIM; c++)
-            planes[c * SAM_GRID + i] = values[i * SAM_DIM + c];
-    write_file(probe->directory, "embedding.f32", planes, EMBEDDING_VALUES * sizeof *planes);
-    free(planes);
+/* What one prompt becomes. */
+struct decoded {
+    float prior[SAM_MASK_VALUES];
+    float logits[SAM_MASK_TOKENS * SAM_MASK_VALUES];
+    float iou[SAM_MASK_TOKENS];
+};
+
+static void decode(const struct probe *probe, struct worker *worker, const struct prompt *prompt,
+                   const uint16_t *embedding, struct decoded *decoded) {
+    float *arena = allocate(mask_decoder_arena_floats() * sizeof *arena);
+    float *sparse = allocate(SAM_SPARSE_MAX * SAM_DIM * sizeof *sparse);
+    float *dense = allocate((size_t)SAM_GRID * SAM_DIM * sizeof *dense);
+    float *scratch = allocate(PROMPT_DENSE_SCRATCH * sizeof *scratch);
+    const struct prompt_encoder *encoder = &probe->prompt_encoder;
+    struct mask_decoder_input input = {
+        .embedding = embedding, .dense_everywhere = encoder->no_mask, .sparse = sparse};
+    struct mask_decoder_output output = {.logits = decoded->logits};
+
+    input.sparse_count = prompt_encoder_sparse(encoder, &probe->geometry, prompt, sparse);
+    memset(decoded->prior, 0, sizeof decoded->prior);
+    if (prompt->mask) {
+        prior_mask_logits(prompt->mask, &probe->geometry, decoded->prior);
+        prompt_encoder_dense(encoder, decoded->prior, scratch, dense);
+        input.dense = dense;
+    }
+    mask_decoder_run(&probe->decoder, arena, worker, &input, all_masks, NULL, &output);
+    memcpy(decoded->iou, output.iou, sizeof output.iou);
+    free(arena);
+    free(sparse);
+    free(dense);
+    free(scratch);
 }
 
 static void run(struct pool_job *job, struct worker *worker) {
     struct probe *probe = (struct probe *)job;
-    size_t n = probe->prompts.count;
     float *embedding = allocate(EMBEDDING_VALUES * sizeof *embedding);
     uint16_t *half = allocate(EMBEDDING_VALUES * sizeof *half);
-    float *encode_arena = allocate(tiny_vit_arena_floats() * sizeof *encode_arena);
-    float *decode_arena = allocate(mask_decoder_arena_floats() * sizeof *decode_arena);
-    float *logits = allocate(n * SAM_MASK_TOKENS * SAM_MASK_VALUES * sizeof *logits);
-    float *iou = allocate(n * SAM_MASK_TOKENS * sizeof *iou);
-    float *sparse = allocate(SAM_SPARSE_MAX * SAM_DIM * sizeof *sparse);
-    float *prior = allocate((SAM_MASK_VALUES + PROMPT_DENSE_SCRATCH) * sizeof *prior);
-    float *dense = allocate((size_t)SAM_GRID * SAM_DIM * sizeof *dense);
+    float *arena = allocate(tiny_vit_arena_floats() * sizeof *arena);
+    struct decoded *decoded = allocate(sizeof *decoded);
 
-    tiny_vit_encode(&probe->encoder, encode_arena, worker, &probe->scaled, embedding);
-    write_embedding(probe, embedding);
+    tiny_vit_encode(&probe->encoder, arena, worker, &probe->scaled, embedding);
     probe->encoder.kernels->to_half(embedding, half, EMBEDDING_VALUES);
-    for (size_t i = 0; i < n; i++) {
-        const struct prompt *prompt = &probe->prompts.items[i].prompt;
-        struct mask_decoder_input input = {
-            .embedding = half, .dense_everywhere = probe->prompt_encoder.no_mask, .sparse = sparse};
-        input.sparse_count =
-            prompt_encoder_sparse(&probe->prompt_encoder, &probe->geometry, prompt, sparse);
-        if (prompt->mask) {
-            prior_mask_logits(prompt->mask, &probe->geometry, prior);
-            prompt_encoder_dense(&probe->prompt_encoder, prior, prior + SAM_MASK_VALUES, dense);
-            input.dense = dense;
-        }
-        struct mask_decoder_output output = {.logits =
-                                                 logits + i * SAM_MASK_TOKENS * SAM_MASK_VALUES};
-        mask_decoder_run(&probe->decoder, decode_arena, worker, &input, all_masks, NULL, &output);
-        memcpy(iou + i * SAM_MASK_TOKENS, output.iou, sizeof output.iou);
-    }
-    write_file(probe->directory, "scaled.rgb", probe->scaled.rgb,
+    write_embedding(probe, embedding, half);
+
+    write_file(probe, "scaled.rgb", probe->scaled.rgb,
                (size_t)probe->scaled.width * (size_t)probe->scaled.height * 3);
-    write_file(probe->directory, "logits.f32", logits,
-               n * SAM_MASK_TOKENS * SAM_MASK_VALUES * sizeof *logits);
-    write_file(probe->directory, "iou.f32", iou, n * SAM_MASK_TOKENS * sizeof *iou);
-    float *all[] = {embedding, encode_arena, decode_arena, logits, iou, sparse, prior, dense};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
+    FILE *prior = create(probe, "prior.f32"), *logits = create(probe, "logits.f32"),
+         *iou = create(probe, "iou.f32");
+    for (size_t i = 0; i < probe->prompts.count; i++) {
+        decode(probe, worker, &probe->prompts.items[i].prompt, half, decoded);
+        append(prior, decoded->prior, sizeof decoded->prior);
+        append(logits, decoded->logits, sizeof decoded->logits);
+        append(iou, decoded->iou, sizeof decoded->iou);
+    }
+    finish(prior);
+    finish(logits);
+    finish(iou);
+    free(embedding);
     free(half);
+    free(arena);
+    free(decoded);
+    sem_post(&probe->done);
 }
+
+/* ---- what is asked for ------------------------------------------------------------------- */
 
 static void load_image(struct probe *probe, const char *path) {
     struct error error = {0};
@@ -169,10 +227,11 @@ int main(int argc, char **argv) {
         .workers = atoi(argv[5]), .scratch_bytes = 8u << 20, .queue_limit = {1, 1}};
     if (pool_create(&options, &pool, &error) != STATUS_OK)
         die("pool", error.message);
-    pool_submit(pool, LANE_BULK, &probe.job);
-    while (pool_lane_state(pool, LANE_BULK).queued > 0)
-        ;
-    pool_free(pool); /* waits for the job */
+    if (sem_init(&probe.done, 0, 0) != 0 || !pool_submit(pool, LANE_BULK, &probe.job))
+        die("pool", "does not take the job");
+    while (sem_wait(&probe.done) != 0)
+        ; /* interrupted */
+    pool_free(pool);
     image_free(&probe.scaled);
     prompt_list_free(&probe.prompts);
     weights_free(&weights);
