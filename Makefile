@@ -176,7 +176,7 @@ bench: ## maskd against ONNX Runtime on this machine (BENCH_JSON=file)
 
 # libFuzzer on everything that reads what comes from outside.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := image prompt upload rle safetensors onnx
+FUZZ_TARGETS := image prompt upload multipart rle safetensors onnx
 FUZZ_SOURCES := $(API_SOURCES) $(wildcard engine/image/*.c engine/weights/*.c engine/weights/import/*.c) \
                 engine/status.c engine/mask.c build/gen/onnx.pb-c.c
 

@@ -87,7 +87,7 @@ struct prompt_list {
 
 struct prompt_limits {
     int width, height;  /* of the image: points and boxes must lie inside */
-    size_t prompts_max; /* of one request */
+    size_t max_prompts; /* of one request */
 };
 
 /* Parses the body of a segment request: one prompt, {"prompts":[...]}, or {"boxes":[...]}; a format
@@ -98,20 +98,26 @@ bool prompt_list_parse(const char *json, size_t size, const struct prompt_limits
                        struct prompt_list *list, struct problem *problem);
 void prompt_list_free(struct prompt_list *list); /* zeroes it */
 
-/* An upload in JSON: {"image": base64 or data URI, "id": ..., "model": ...}. */
+/* An upload that is more than the image's bytes: {"image": base64 or data URI, "id": ..., "model":
+ * ...} in JSON, or the parts file, id, model and prompt of a form. */
 struct upload {
     uint8_t *bytes; /* owned; malloc'd */
     size_t size;
     char id[IMAGE_ID_MAX + 1]; /* empty: none given */
     char model[64];            /* empty: none given */
-    char *prompt_json;         /* owned; see upload_parse; or NULL */
+    char *prompt_json;         /* owned; a zero-terminated JSON text; or NULL */
 };
 
-/* with_prompt (POST /v1/segment): members that are not the upload's own belong to the prompt, and
- * prompt_json becomes an object of them, possibly empty, for prompt_list_parse. Otherwise they are
- * faults. False: *problem tells all faults and *upload is zeroed. */
+/* In JSON. with_prompt (POST /v1/segment): members that are not the upload's own belong to the
+ * prompt, and prompt_json becomes an object of them, possibly empty, for prompt_list_parse.
+ * Otherwise they are faults. False: *problem tells all faults and *upload is zeroed. */
 bool upload_parse(const char *json, size_t size, bool with_prompt, struct upload *upload,
                   struct problem *problem);
+
+/* As multipart/form-data. with_prompt: the part prompt must be there, otherwise it must not. The
+ * body is malloc'd and becomes the upload's, or is freed. */
+bool upload_parse_multipart(const char *content_type, uint8_t *body, size_t size, bool with_prompt,
+                            struct upload *upload, struct problem *problem);
 void upload_free(struct upload *upload); /* zeroes it */
 
 /* ---- answers ----------------------------------------------------------------------------- */

@@ -230,14 +230,14 @@ static void read_elements(struct reading *reading, const struct json_path *path,
 static void read_list(struct reading *reading, int member, const cJSON *value,
                       const struct prompt_item *defaults, struct prompt_list *list) {
     const struct json_path path = {NULL, prompt_names[member], 0};
-    const size_t most = reading->limits->prompts_max;
+    const size_t most = reading->limits->max_prompts;
     size_t count;
     if (!json_array(&reading->json, &path, value, &count))
         return;
     if (count == 0)
         json_fault(&reading->json, &path, "must not be empty");
     else if (count > most)
-        json_fault(&reading->json, &path, "holds %zu prompts; the limit is %zu (prompts_max)",
+        json_fault(&reading->json, &path, "holds %zu prompts; the limit is %zu (max_prompts)",
                    count, most);
     else if (list_allocate(reading, list, count, defaults))
         read_elements(reading, &path, member, value, list);

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "api/json.h"
+#include "api/multipart.h"
 
 bool image_id_valid(const char *id) {
     static const char alphanumeric[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -68,27 +69,23 @@ static void read_image(const struct json_reader *reader, const struct json_path 
     }
 }
 
-static void read_id(const struct json_reader *reader, const struct json_path *path,
-                    const cJSON *value, char id[IMAGE_ID_MAX + 1]) {
-    const char *string;
-    if (!json_string(reader, path, value, &string))
-        return;
+static void set_id(const struct json_reader *reader, const struct json_path *path,
+                   const char *string, char id[IMAGE_ID_MAX + 1]) {
     if (image_id_valid(string))
         strcpy(id, string);
     else
         json_fault(reader, path, "must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
 }
 
-static void read_model(const struct json_reader *reader, const struct json_path *path,
-                       const cJSON *value, char *model, size_t size) {
-    const char *string;
-    if (!json_string(reader, path, value, &string))
-        return;
-    if (string[0] && strlen(string) < size)
-        strcpy(model, string);
+static void set_model(const struct json_reader *reader, const struct json_path *path,
+                      const char *string, struct upload *upload) {
+    if (string[0] && strlen(string) < sizeof upload->model)
+        strcpy(upload->model, string);
     else
-        json_fault(reader, path, "must have 1 to %zu characters", size - 1);
+        json_fault(reader, path, "must have 1 to %zu characters", sizeof upload->model - 1);
 }
+
+/* ---- JSON -------------------------------------------------------------------------------- */
 
 /* Reads the upload's own members and takes them out of the tree; what stays is the prompt's. */
 static void read_members(const struct json_reader *reader, cJSON *root, bool with_prompt,
@@ -96,6 +93,7 @@ static void read_members(const struct json_reader *reader, cJSON *root, bool wit
     enum { IMAGE, ID, MODEL, MEMBERS };
     static const char *const names[MEMBERS] = {"image", "id", "model"};
     bool seen[MEMBERS] = {false};
+    const char *string;
     cJSON *member = root->child;
     while (member) {
         cJSON *next = member->next;
@@ -107,11 +105,11 @@ static void read_members(const struct json_reader *reader, cJSON *root, bool wit
             json_fault(reader, &path, "duplicate member");
         else if (i == IMAGE)
             read_image(reader, &path, member, upload);
-        else if (i == ID)
-            read_id(reader, &path, member, upload->id);
-        else if (i == MODEL)
-            read_model(reader, &path, member, upload->model, sizeof upload->model);
-        else if (!with_prompt)
+        else if (i == ID && json_string(reader, &path, member, &string))
+            set_id(reader, &path, string, upload->id);
+        else if (i == MODEL && json_string(reader, &path, member, &string))
+            set_model(reader, &path, string, upload);
+        else if (i == MEMBERS && !with_prompt)
             json_fault(reader, &path, "unknown member");
         if (i < MEMBERS) {
             seen[i] = true;
@@ -144,6 +142,92 @@ bool upload_parse(const char *json, size_t size, bool with_prompt, struct upload
         return true;
     upload_free(upload);
     return false;
+}
+
+/* ---- forms ------------------------------------------------------------------------------- */
+
+enum { PART_FILE, PART_ID, PART_MODEL, PART_PROMPT, PARTS };
+static const char *const PART_NAMES[PARTS] = {"file", "id", "model", "prompt"};
+
+/* Finds the parts by their names; parts[i].bytes is NULL when PART_NAMES[i] is not there. */
+static void read_parts(const struct json_reader *reader, struct multipart *multipart,
+                       struct multipart_part parts[PARTS]) {
+    struct multipart_part part;
+    const char *why = "";
+    enum multipart_step step;
+    while ((step = multipart_next(multipart, &part, &why)) == MULTIPART_PART) {
+        const struct json_path path = {NULL, part.name, 0};
+        int i = 0;
+        while (i < PARTS && strcmp(part.name, PART_NAMES[i]) != 0)
+            i++;
+        if (i == PARTS)
+            json_fault(reader, &path, "unknown part; there are file, id, model and prompt");
+        else if (parts[i].bytes)
+            json_fault(reader, &path, "duplicate part");
+        else
+            parts[i] = part;
+    }
+    if (step == MULTIPART_BROKEN) {
+        *reader->problem = (struct problem){0}; /* more than what was found in it before */
+        problem_set(reader->problem, PROBLEM_BAD_REQUEST, "%s", why);
+    }
+}
+
+/* The part as a string, malloc'd. NULL: not there, or a fault. */
+static char *part_text(const struct json_reader *reader, const struct multipart_part *part) {
+    const struct json_path path = {NULL, part->name, 0};
+    if (!part->bytes)
+        return NULL;
+    if (memchr(part->bytes, 0, part->size)) {
+        json_fault(reader, &path, "must be text, without zero bytes");
+        return NULL;
+    }
+    char *text = strndup((const char *)part->bytes, part->size);
+    if (!text)
+        problem_set(reader->problem, PROBLEM_INTERNAL, "out of memory");
+    return text;
+}
+
+static void read_form(const struct json_reader *reader, const struct multipart_part parts[PARTS],
+                      bool with_prompt, struct upload *upload) {
+    char *id = part_text(reader, &parts[PART_ID]), *model = part_text(reader, &parts[PART_MODEL]);
+    if (id)
+        set_id(reader, &(struct json_path){NULL, PART_NAMES[PART_ID], 0}, id, upload->id);
+    if (model)
+        set_model(reader, &(struct json_path){NULL, PART_NAMES[PART_MODEL], 0}, model, upload);
+    free(id);
+    free(model);
+    upload->prompt_json = part_text(reader, &parts[PART_PROMPT]);
+    const struct json_path file = {NULL, PART_NAMES[PART_FILE], 0};
+    const struct json_path prompt = {NULL, PART_NAMES[PART_PROMPT], 0};
+    if (!parts[PART_FILE].bytes)
+        json_fault(reader, &file, "is missing");
+    if (with_prompt && !parts[PART_PROMPT].bytes)
+        json_fault(reader, &prompt, "is missing");
+    if (!with_prompt && parts[PART_PROMPT].bytes)
+        json_fault(reader, &prompt, "an upload takes no prompt");
+}
+
+bool upload_parse_multipart(const char *content_type, uint8_t *body, size_t size, bool with_prompt,
+                            struct upload *upload, struct problem *problem) {
+    struct multipart multipart;
+    struct multipart_part parts[PARTS] = {0};
+    const struct json_reader reader = {problem, PROBLEM_INVALID_REQUEST};
+    const char *why;
+    *upload = (struct upload){.bytes = body};
+    if (multipart_begin(&multipart, content_type, body, size, &why))
+        read_parts(&reader, &multipart, parts);
+    else
+        problem_set(problem, PROBLEM_BAD_REQUEST, "%s", why);
+    if (problem->type != PROBLEM_BAD_REQUEST)
+        read_form(&reader, parts, with_prompt, upload);
+    if (problem->type != PROBLEM_NONE) {
+        upload_free(upload);
+        return false;
+    }
+    upload->size = parts[PART_FILE].size;
+    memmove(body, parts[PART_FILE].bytes, upload->size);
+    return true;
 }
 
 void upload_free(struct upload *upload) {

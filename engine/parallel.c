@@ -54,6 +54,7 @@ struct pool {
         interactive_open; /* interactive jobs and batches to take; a hint for worker_yield */
     size_t scratch_bytes;
     int worker_count;
+    int threads; /* workers that run: all, until the pool is closed */
     struct worker workers[];
 };
 
@@ -300,15 +301,6 @@ static void release(struct pool *pool) {
     free(pool);
 }
 
-static void stop_workers(struct pool *pool, int started) {
-    pthread_mutex_lock(&pool->mutex);
-    pool->closing = true;
-    announce(pool, 2);
-    pthread_mutex_unlock(&pool->mutex);
-    for (int i = 0; i < started; i++)
-        pthread_join(pool->workers[i].thread, NULL);
-}
-
 static void *map_scratch(size_t bytes) {
     void *scratch = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (scratch == MAP_FAILED)
@@ -347,11 +339,11 @@ enum status pool_create(const struct pool_options *options, struct pool **out,
     }
     for (int i = 0; i < pool->worker_count; i++) {
         if (pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]) != 0) {
-            stop_workers(pool, i);
-            release(pool);
+            pool_free(pool);
             return error_set(error, STATUS_IO, "cannot start worker thread %d of %zu", i + 1,
                              workers);
         }
+        pool->threads++;
     }
     *out = pool;
     return STATUS_OK;
@@ -397,15 +389,23 @@ void pool_expire(struct pool *pool, int64_t now_ns) {
     expire_all(due);
 }
 
-void pool_free(struct pool *pool) {
-    if (!pool)
-        return;
+void pool_close(struct pool *pool) {
     pthread_mutex_lock(&pool->mutex);
     pool->closing = true;
     struct pool_job *due = unlink_due(pool, 0, true);
     pthread_mutex_unlock(&pool->mutex);
     expire_all(due);
-    stop_workers(pool, pool->worker_count);
+    pthread_mutex_lock(&pool->mutex);
+    announce(pool, 2);
+    pthread_mutex_unlock(&pool->mutex);
+    while (pool->threads > 0)
+        pthread_join(pool->workers[--pool->threads].thread, NULL);
+}
+
+void pool_free(struct pool *pool) {
+    if (!pool)
+        return;
+    pool_close(pool);
     release(pool);
 }
 

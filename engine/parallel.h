@@ -49,8 +49,11 @@ struct lane_state {
 enum status pool_create(const struct pool_options *options, struct pool **pool,
                         struct error *error);
 
-/* Expires what is queued, waits for what runs, ends the workers, releases the pool. NULL is
- * allowed. */
+/* Expires what is queued, waits for what runs, ends the workers. From then on the pool refuses
+ * jobs. */
+void pool_close(struct pool *pool);
+
+/* Closes the pool if it is not, and releases it. NULL is allowed. */
 void pool_free(struct pool *pool);
 
 /* False when the lane is full or the pool is closing: the job was not taken. */

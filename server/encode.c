@@ -52,9 +52,7 @@ static enum status decode(struct encode *encode, struct worker *worker, struct i
     struct image image;
     enum status status =
         image_decode(incoming->image.bytes, incoming->image.size, &limits, &yield, &image, error);
-    free(incoming->image.bytes);
-    request_body_release(encode->server, incoming->image.capacity);
-    memset(&incoming->image, 0, sizeof incoming->image);
+    body_free(encode->server, &incoming->image);
     if (status != STATUS_OK)
         return status;
     status = image_resize(&image, incoming->geometry.scaled_width, incoming->geometry.scaled_height,
@@ -124,7 +122,11 @@ void encode_submit(struct server *server, struct incoming *incoming) {
     encode->job.expire = expire;
     encode->job.deadline_ns =
         clock_now_ns() + (int64_t)server->options->upload_deadline * 1000000000;
-    if (!pool_submit(server->pool, LANE_BULK, &encode->job))
+    if (pool_submit(server->pool, LANE_BULK, &encode->job))
+        return;
+    if (atomic_load(&server->draining))
+        finish_failed(encode, PROBLEM_DRAINING, "the daemon is stopping");
+    else
         finish_failed(encode, PROBLEM_OVERLOADED,
                       "too many images wait to be encoded (upload_queue)");
 }

@@ -52,8 +52,8 @@ static struct connection *peer_of(struct MHD_Connection *connection) {
 static enum MHD_Result send_response(struct http *http, struct request *request) {
     if (!request->response)
         return MHD_NO; /* out of memory: the connection is dropped */
-    connection_set_deadline(http->connections, request->peer,
-                            in_seconds(http->server->options->send_timeout));
+    connection_set_turn(http->connections, request->peer, TURN_CLIENT_READS,
+                        in_seconds(http->server->options->send_timeout));
     return MHD_queue_response(request->connection, (unsigned)request->status, request->response);
 }
 
@@ -68,8 +68,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
             return MHD_NO;
         *context = request;
         request->peer = peer_of(connection);
-        connection_set_deadline(http->connections, request->peer,
-                                in_seconds(http->server->options->body_timeout));
+        connection_set_turn(http->connections, request->peer, TURN_CLIENT_SENDS,
+                            in_seconds(http->server->options->body_timeout));
         if (!request_refused_early(request))
             return MHD_YES;
         request_handle(request);
@@ -81,7 +81,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         return MHD_YES;
     }
     if (!request->complete) {
-        connection_set_deadline(http->connections, request->peer, INT64_MAX);
+        connection_set_turn(http->connections, request->peer, TURN_SERVER_WORKS, INT64_MAX);
         request_handle(request);
         /* Once suspended, the request may already be answered by another thread: libmicrohttpd
          * calls again after it was resumed. */
@@ -101,8 +101,8 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     if (!request)
         return;
     *context = NULL;
-    connection_set_deadline(http->connections, request->peer,
-                            in_seconds(http->server->options->idle_timeout));
+    connection_set_turn(http->connections, request->peer, TURN_CLIENT_SENDS,
+                        in_seconds(http->server->options->idle_timeout));
     if (http->server->options->access_log)
         log_event(
             LOG_INFO, "request", LOG_STRING("method", request->method),
@@ -112,6 +112,13 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
             LOG_STRING("request_id", request->id),
             LOG_STRING("end", code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "sent" : "broken"));
     request_free(request);
+}
+
+/* Decodes percent escapes in place. With one of a zero byte the text stays as it is, for it would
+ * end there: a path or parameter with a percent sign is none of ours. */
+static size_t on_escaped(void *user, struct MHD_Connection *connection, char *text) {
+    (void)user, (void)connection;
+    return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
 static void on_message(void *user, const char *format, va_list arguments) {
@@ -170,6 +177,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, const struct options *
         {MHD_OPTION_CONNECTION_LIMIT, options->max_connections, NULL},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, http},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, http},
+        {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)on_escaped, http},
         /* one thread polls by itself; more are a pool */
         {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL},
@@ -211,7 +219,8 @@ int http_port(const struct http *http) {
 void http_reap(struct http *http, int64_t now_ns) {
     int reaped = connections_reap(http->connections, now_ns);
     if (reaped > 0)
-        log_event(LOG_DEBUG, "connections that took too long", LOG_INTEGER("count", reaped));
+        log_event(LOG_DEBUG, "connections whose client left or took too long",
+                  LOG_INTEGER("count", reaped));
 }
 
 void http_quiesce(struct http *http) {

@@ -128,35 +128,30 @@ void handle_image_delete(struct request *request) {
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000 };
 
-static bool read_page(struct request *request, size_t *limit, const char **after,
-                      struct problem *problem) {
-    const char *text = request_query(request, "limit");
-    char *end = NULL;
-    *limit = LIST_DEFAULT;
-    if (text) {
-        errno = 0;
-        long value = strtol(text, &end, 10);
-        if (end == text || *end || errno || value < 1 || value > LIST_MAX)
-            problem_add(problem, PROBLEM_INVALID_REQUEST, "?limit",
-                        "must be a whole number from 1 to %d", LIST_MAX);
-        else
-            *limit = (size_t)value;
-    }
-    *after = request_query(request, "cursor");
-    if (*after && !image_id_valid(*after))
+/* 0: not a number in range. */
+static size_t read_limit(const char *text) {
+    char *end;
+    if (!text)
+        return LIST_DEFAULT;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    bool good = end != text && !*end && !errno && value >= 1 && value <= LIST_MAX;
+    return good ? (size_t)value : 0;
+}
+
+void check_image_list_query(struct request *request, struct problem *problem) {
+    const char *cursor = request_query(request, "cursor");
+    if (read_limit(request_query(request, "limit")) == 0)
+        problem_add(problem, PROBLEM_INVALID_REQUEST, "?limit",
+                    "must be a whole number from 1 to %d", LIST_MAX);
+    if (cursor && !image_id_valid(cursor))
         problem_add(problem, PROBLEM_INVALID_REQUEST, "?cursor", "not one that a list has given");
-    return problem->type == PROBLEM_NONE;
 }
 
 void handle_image_list(struct request *request) {
     struct server *server = request->server;
-    struct problem problem = {0};
-    size_t limit;
-    const char *after;
-    if (!read_page(request, &limit, &after, &problem)) {
-        request_refuse(request, &problem);
-        return;
-    }
+    const size_t limit = read_limit(request_query(request, "limit"));
+    const char *after = request_query(request, "cursor");
     /* one more than asked for tells whether there is a next page */
     struct record **records = calloc(limit + 1, sizeof(struct record *));
     struct image_answer *images = calloc(limit, sizeof *images);

@@ -4,111 +4,85 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+/* ---- the query --------------------------------------------------------------------------- */
+
+static void check_model(struct request *request, const char *name, struct problem *problem) {
+    const char *loaded = model_info(request->server->model)->name;
+    if (strcmp(name, loaded) != 0)
+        problem_set(
+            problem, PROBLEM_NOT_INSTALLED,
+            "the model \"%.60s\" is not installed; \"%s\" is (make models fetches the default, "
+            "maskd-import converts official weights)",
+            name, loaded);
+}
+
+void incoming_check_query(struct request *request, struct problem *problem) {
+    const char *id = request_query(request, "id"), *model = request_query(request, "model");
+    if (id && !image_id_valid(id))
+        problem_add(problem, PROBLEM_INVALID_REQUEST, "?id",
+                    "must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
+    if (model && problem->type == PROBLEM_NONE)
+        check_model(request, model, problem);
+}
 
 /* ---- the three forms of body ------------------------------------------------------------- */
 
+static bool is_multipart(struct request *request) {
+    static const char multipart[] = "multipart/form-data";
+    const char *type = request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
+    return type && strncasecmp(type, multipart, sizeof multipart - 1) == 0;
+}
+
 /* JSON begins with a brace, as no image does; so a forgotten Content-Type does not matter. */
-static bool looks_like_json(const struct part *body) {
+static bool looks_like_json(const struct body *body) {
     size_t at = 0;
     while (at < body->size && strchr(" \t\r\n", body->bytes[at]) && body->bytes[at])
         at++;
     return at < body->size && body->bytes[at] == '{';
 }
 
-static bool read_json(struct request *request, bool with_prompt, struct incoming *incoming,
-                      char *model, struct problem *problem) {
-    struct part body = request_take_part(request, PART_BODY);
-    struct upload upload;
-    bool read = upload_parse((const char *)body.bytes, body.size, with_prompt, &upload, problem);
-    free(body.bytes);
-    if (!read) {
-        request_body_release(request->server, body.capacity);
-        return false;
-    }
-    incoming->image = (struct part){upload.bytes, upload.size, body.capacity};
-    incoming->prompt_json = upload.prompt_json;
-    memcpy(incoming->id, upload.id, sizeof incoming->id);
-    memcpy(model, upload.model, sizeof upload.model);
-    return true;
-}
-
-static void copy_text(struct request *request, enum part_name name, char *to, size_t size,
-                      struct problem *problem) {
-    const struct part *part = &request->parts[name];
-    if (part->size >= size || (part->bytes && memchr(part->bytes, 0, part->size)))
-        problem_add(problem, PROBLEM_INVALID_REQUEST, name == PART_ID ? "/id" : "/model",
-                    "longer than %zu bytes, or not text", size - 1);
-    else if (part->bytes)
-        memcpy(to, part->bytes, part->size + 1);
-}
-
-static bool read_multipart(struct request *request, bool with_prompt, struct incoming *incoming,
-                           char *model, size_t model_size, struct problem *problem) {
-    copy_text(request, PART_ID, incoming->id, sizeof incoming->id, problem);
-    copy_text(request, PART_MODEL, model, model_size, problem);
-    if (!request->parts[PART_FILE].bytes)
-        problem_add(problem, PROBLEM_INVALID_REQUEST, "/file", "the part is missing");
-    if (with_prompt && !request->parts[PART_PROMPT].bytes)
-        problem_add(problem, PROBLEM_INVALID_REQUEST, "/prompt", "the part is missing");
-    if (!with_prompt && request->parts[PART_PROMPT].bytes)
-        problem_add(problem, PROBLEM_INVALID_REQUEST, "/prompt", "an upload takes no prompt");
-    if (problem->type != PROBLEM_NONE)
-        return false;
-    incoming->image = request_take_part(request, PART_FILE);
-    if (with_prompt) {
-        struct part prompt = request_take_part(request, PART_PROMPT);
-        request_body_release(request->server, prompt.capacity);
-        incoming->prompt_json = (char *)prompt.bytes;
-    }
-    return true;
-}
-
-static bool read_body(struct request *request, bool with_prompt, struct incoming *incoming,
-                      char *model, size_t model_size, struct problem *problem) {
-    bool multipart = false;
-    for (int i = PART_FILE; i < PART_COUNT; i++)
-        multipart = multipart || request->parts[i].bytes;
-    if (multipart)
-        return read_multipart(request, with_prompt, incoming, model, model_size, problem);
-    if (request->parts[PART_BODY].size == 0) {
+/* Takes the body apart. The upload's bytes are counted as the whole body was. */
+static bool read_body(struct request *request, bool with_prompt, struct upload *upload,
+                      size_t *capacity, struct problem *problem) {
+    struct body body = request_take_body(request);
+    *capacity = body.capacity;
+    *upload = (struct upload){0};
+    if (body.size == 0) {
         problem_set(problem, PROBLEM_BAD_REQUEST, "the body is empty");
-        return false;
-    }
-    if (looks_like_json(&request->parts[PART_BODY]))
-        return read_json(request, with_prompt, incoming, model, problem);
-    if (with_prompt) {
+    } else if (is_multipart(request)) {
+        upload_parse_multipart(request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE), body.bytes,
+                               body.size, with_prompt, upload, problem);
+        body.bytes = NULL;
+    } else if (looks_like_json(&body)) {
+        upload_parse((const char *)body.bytes, body.size, with_prompt, upload, problem);
+    } else if (with_prompt) {
         problem_set(problem, PROBLEM_BAD_REQUEST,
                     "the body must be multipart with file and prompt, or JSON with image");
-        return false;
+    } else {
+        upload->bytes = body.bytes;
+        upload->size = body.size;
+        body.bytes = NULL;
     }
-    incoming->image = request_take_part(request, PART_BODY);
-    return true;
+    free(body.bytes);
+    if (problem->type == PROBLEM_NONE)
+        return true;
+    body_release(request->server, *capacity);
+    return false;
 }
 
 /* ---- what it must satisfy ---------------------------------------------------------------- */
 
-static void check_id(struct request *request, struct incoming *incoming, struct problem *problem) {
-    const char *query = request_query(request, "id");
-    if (query && incoming->id[0] && strcmp(query, incoming->id) != 0)
+/* The query's ID and model go before those of the body. */
+static void check_names(struct request *request, const struct upload *upload,
+                        struct incoming *incoming, struct problem *problem) {
+    const char *id = request_query(request, "id");
+    if (id && upload->id[0] && strcmp(id, upload->id) != 0)
         problem_add(problem, PROBLEM_INVALID_REQUEST, "?id", "differs from the id in the body");
-    const char *id = query ? query : incoming->id;
-    if ((query || *id) && !image_id_valid(id))
-        problem_add(problem, PROBLEM_INVALID_REQUEST, query ? "?id" : "/id",
-                    "must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
-    else if (query)
-        snprintf(incoming->id, sizeof incoming->id, "%s", query);
-}
-
-static void check_model(struct request *request, const char *in_body, struct problem *problem) {
-    const char *query = request_query(request, "model");
-    const char *name = query ? query : in_body;
-    const char *loaded = model_info(request->server->model)->name;
-    if (*name && strcmp(name, loaded) != 0)
-        problem_set(
-            problem, PROBLEM_NOT_INSTALLED,
-            "the model \"%.60s\" is not installed; \"%s\" is (make models fetches the default, "
-            "maskd-import converts official weights)",
-            name, loaded);
+    snprintf(incoming->id, sizeof incoming->id, "%s", id ? id : upload->id);
+    if (!request_query(request, "model") && upload->model[0])
+        check_model(request, upload->model, problem);
 }
 
 static void check_image(struct request *request, struct incoming *incoming,
@@ -142,12 +116,14 @@ static void make_digest(struct incoming *incoming) {
 
 bool incoming_read(struct request *request, bool with_prompt, struct incoming *incoming,
                    struct problem *problem) {
-    char model[64] = "";
+    struct upload upload;
+    size_t capacity;
     memset(incoming, 0, sizeof *incoming);
-    if (!read_body(request, with_prompt, incoming, model, sizeof model, problem))
+    if (!read_body(request, with_prompt, &upload, &capacity, problem))
         return false;
-    check_id(request, incoming, problem);
-    check_model(request, model, problem);
+    incoming->image = (struct body){upload.bytes, upload.size, capacity};
+    incoming->prompt_json = upload.prompt_json;
+    check_names(request, &upload, incoming, problem);
     if (problem->type == PROBLEM_NONE)
         check_image(request, incoming, problem);
     if (problem->type != PROBLEM_NONE) {
@@ -159,8 +135,7 @@ bool incoming_read(struct request *request, bool with_prompt, struct incoming *i
 }
 
 void incoming_free(struct server *server, struct incoming *incoming) {
-    free(incoming->image.bytes);
-    request_body_release(server, incoming->image.capacity);
+    body_free(server, &incoming->image);
     free(incoming->prompt_json);
     memset(incoming, 0, sizeof *incoming);
 }

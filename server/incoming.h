@@ -5,7 +5,7 @@
 #include "server/request.h"
 
 struct incoming {
-    struct part image; /* owned, its capacity still counted: incoming_free */
+    struct body image; /* owned, its capacity still counted: incoming_free */
     uint8_t digest[DIGEST_BYTES];
     char id[IMAGE_ID_MAX + 1]; /* the client's, or the first 32 hex digits of the digest */
     struct geometry geometry;  /* of the image, from its header */
@@ -16,6 +16,9 @@ struct incoming {
  * False: *problem says why and *incoming is zeroed. */
 bool incoming_read(struct request *request, bool with_prompt, struct incoming *incoming,
                    struct problem *problem);
+
+/* The query's id and model: struct route's check_query for routes that call incoming_read. */
+void incoming_check_query(struct request *request, struct problem *problem);
 
 void incoming_free(struct server *server, struct incoming *incoming); /* zeroes it */
 

@@ -2,7 +2,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
-#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,13 +69,15 @@ static enum status create_parts(struct server *server, struct error *error) {
     return http_start(server, &server->http, error);
 }
 
-/* The pool first: its jobs answer requests, and a suspended request must not see http go. */
+/* The pool is closed first: its jobs answer requests, which must not see http go. What arrives
+ * after that is refused. */
 static void destroy_parts(struct server *server) {
-    pool_free(server->pool);
-    server->pool = NULL;
+    if (server->pool)
+        pool_close(server->pool);
     for (int i = 0; i < 20 && atomic_load(&server->requests_open) > 0; i++)
         usleep(TICK_MS * 1000); /* the last answers go out */
     http_stop(server->http);
+    pool_free(server->pool);
     catalogue_free(server->catalogue);
     store_free(server->store);
     sessions_free(server->sessions);
@@ -84,19 +86,31 @@ static void destroy_parts(struct server *server) {
 
 /* ---- the main loop ----------------------------------------------------------------------- */
 
-static sigset_t stop_signals(void) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    return signals;
+/* Posted once for each signal to stop. A handler, because blocking the signals is not enough: the
+ * threads that OpenBLAS starts before main() would die of them, and with them the process. */
+static sem_t stop_requests;
+
+static void request_stop(int signal) {
+    (void)signal;
+    sem_post(&stop_requests);
+}
+
+static void catch_signals(void) {
+    struct sigaction stop = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
+    sem_init(&stop_requests, 0, 0);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
 }
 
 /* Waits for a tick. True when a signal to stop came. */
 static bool tick(struct server *server) {
-    const struct timespec pause = {.tv_nsec = TICK_MS * 1000000};
-    sigset_t signals = stop_signals();
-    bool stop = sigtimedwait(&signals, NULL, &pause) > 0;
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += TICK_MS * 1000000;
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    bool stop = sem_clockwait(&stop_requests, CLOCK_MONOTONIC, &end) == 0;
     int64_t now = clock_now_ns();
     pool_expire(server->pool, now);
     http_reap(server->http, now);
@@ -203,9 +217,7 @@ static int run(const struct options *options) {
 
 int main(int argc, char **argv) {
     static struct options options;
-    sigset_t signals = stop_signals();
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* for all threads; the main loop asks for them */
-    signal(SIGPIPE, SIG_IGN);
+    catch_signals();
     /* Images and embeddings go back to the system when they are freed, not into malloc's heaps. */
     mallopt(M_MMAP_THRESHOLD, 256 * 1024);
     mallopt(M_ARENA_MAX, 4);

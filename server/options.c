@@ -268,7 +268,8 @@ static void read_environment(struct reader *reader) {
 
 /* ---- the flags --------------------------------------------------------------------------- */
 
-enum { FLAG_HELP = 1000, FLAG_VERSION, FLAG_CHECK, FLAG_CONFIG };
+/* What getopt_long says of an argument; FLAG_ROW and more: an option, and its index in ROWS. */
+enum { NO_FLAG = 1, FLAG_HELP = 1000, FLAG_VERSION, FLAG_CHECK, FLAG_CONFIG, FLAG_ROW };
 
 struct flags {
     char names[ROW_COUNT][NAME_MAX_LENGTH];
@@ -281,7 +282,7 @@ static void make_flags(struct flags *flags) {
         snprintf(flags->names[i], NAME_MAX_LENGTH, "%s", ROWS[i].name);
         for (char *c = flags->names[i]; *c; c++)
             *c = *c == '_' ? '-' : *c;
-        flags->table[i] = (struct option){flags->names[i], required_argument, NULL, i};
+        flags->table[i] = (struct option){flags->names[i], required_argument, NULL, FLAG_ROW + i};
     }
     struct option *rest = flags->table + ROW_COUNT;
     rest[0] = (struct option){"help", no_argument, NULL, FLAG_HELP};
@@ -298,8 +299,11 @@ static void read_flags(struct reader *reader, int argc, char **argv, bool second
     make_flags(&flags);
     optind = 0; /* glibc: start over */
     opterr = 0;
-    int flag;
-    while ((flag = getopt_long(argc, argv, ":h", flags.table, NULL)) != -1) {
+    for (;;) {
+        const int at = optind ? optind : 1; /* the argument that is looked at */
+        const int flag = getopt_long(argc, argv, "-:h", flags.table, NULL);
+        if (flag == -1)
+            break;
         if (flag == FLAG_HELP || flag == 'h') {
             reader->options->help = true;
         } else if (flag == FLAG_VERSION) {
@@ -309,12 +313,14 @@ static void read_flags(struct reader *reader, int argc, char **argv, bool second
         } else if (flag == FLAG_CONFIG) {
             *config = optarg;
         } else if (second && (flag == '?' || flag == ':')) {
-            fault(reader, "", argv[optind - 1], NULL,
+            fault(reader, "", argv[at], NULL,
                   flag == ':' ? "needs a value" : "no such flag, or not with a value");
-        } else if (second && flag < ROW_COUNT) {
+        } else if (second && flag == NO_FLAG) {
+            fault(reader, "", optarg, NULL, "not a flag");
+        } else if (second && flag >= FLAG_ROW) {
             char shown[NAME_MAX_LENGTH + 2];
-            snprintf(shown, sizeof shown, "--%s", flags.names[flag]);
-            set_value(reader, &ROWS[flag], "", shown, optarg);
+            snprintf(shown, sizeof shown, "--%s", flags.names[flag - FLAG_ROW]);
+            set_value(reader, &ROWS[flag - FLAG_ROW], "", shown, optarg);
         }
     }
     for (int i = optind; second && i < argc; i++)

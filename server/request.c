@@ -11,13 +11,13 @@ enum { DRAIN_FACTOR = 4 };
 
 /* ---- the beginning ----------------------------------------------------------------------- */
 
-static const char *header(struct request *request, const char *name) {
+const char *request_header(struct request *request, const char *name) {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 /* The client's X-Request-Id if it is fit for a header and a log, otherwise one of ours. */
 static void choose_request_id(struct request *request) {
-    const char *given = header(request, "X-Request-Id");
+    const char *given = request_header(request, "X-Request-Id");
     size_t length = given ? strlen(given) : 0;
     bool fit = length > 0 && length <= REQUEST_ID_MAX;
     for (size_t i = 0; fit && i < length; i++)
@@ -41,7 +41,7 @@ static struct problem *refuse_body(struct request *request) {
 
 /* RFC 9112, 3.2. libmicrohttpd would check it too, but answer in HTML. */
 static void check_host(struct request *request, const char *version) {
-    if (strcmp(version, MHD_HTTP_VERSION_1_1) != 0 || header(request, MHD_HTTP_HEADER_HOST))
+    if (strcmp(version, MHD_HTTP_VERSION_1_1) != 0 || request_header(request, MHD_HTTP_HEADER_HOST))
         return;
     struct problem *problem = refuse_body(request);
     if (problem)
@@ -76,28 +76,9 @@ static void refuse_size(struct request *request) {
 }
 
 static unsigned long long content_length(struct request *request) {
-    const char *value = header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *value = request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     return value ? strtoull(value, NULL, 10)
                  : 0; /* libmicrohttpd has checked that it is a number */
-}
-
-static enum MHD_Result on_multipart(void *user, enum MHD_ValueKind kind, const char *key,
-                                    const char *filename, const char *type, const char *encoding,
-                                    const char *data, uint64_t offset, size_t size);
-
-static bool is_multipart(struct request *request) {
-    const char *type = header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-    return type && strncasecmp(type, "multipart/form-data", 19) == 0;
-}
-
-static void expect_multipart(struct request *request) {
-    if (request->refusal || !is_multipart(request) || strcmp(request->method, "POST") != 0)
-        return;
-    request->multipart =
-        MHD_create_post_processor(request->connection, 65536, on_multipart, request);
-    struct problem *problem = request->multipart ? NULL : refuse_body(request);
-    if (problem)
-        problem_set(problem, PROBLEM_BAD_REQUEST, "the multipart body has no usable boundary");
 }
 
 struct request *request_begin(struct server *server, struct MHD_Connection *connection,
@@ -121,7 +102,6 @@ struct request *request_begin(struct server *server, struct MHD_Connection *conn
     check_draining(request);
     if (content_length(request) > (unsigned long long)server->options->max_body)
         refuse_size(request);
-    expect_multipart(request);
     return request;
 }
 
@@ -129,119 +109,81 @@ bool request_refused_early(struct request *request) {
     if (!request->refusal)
         return false;
     unsigned long long most = (unsigned long long)request->server->options->max_body * DRAIN_FACTOR;
-    return header(request, MHD_HTTP_HEADER_EXPECT) || content_length(request) > most;
+    return request_header(request, MHD_HTTP_HEADER_EXPECT) || content_length(request) > most;
 }
 
 /* ---- the body ---------------------------------------------------------------------------- */
 
-void request_body_release(struct server *server, size_t capacity) {
+void body_release(struct server *server, size_t capacity) {
     atomic_fetch_sub(&server->body_bytes, capacity);
 }
 
-static bool reserve(struct server *server, size_t more) {
-    size_t held = atomic_fetch_add(&server->body_bytes, more) + more;
-    if (held <= (size_t)server->options->upload_memory)
-        return true;
-    request_body_release(server, more);
-    return false;
+void body_free(struct server *server, struct body *body) {
+    free(body->bytes);
+    body_release(server, body->capacity);
+    memset(body, 0, sizeof *body);
 }
 
-static void part_release(struct server *server, struct part *part) {
-    free(part->bytes);
-    request_body_release(server, part->capacity);
-    memset(part, 0, sizeof *part);
-}
-
-static void release_parts(struct request *request) {
-    for (int i = 0; i < PART_COUNT; i++)
-        part_release(request->server, &request->parts[i]);
-}
-
-/* Makes room for `more` bytes and a zero behind them. */
-static bool part_grow(struct request *request, struct part *part, size_t more) {
-    size_t needed = part->size + more + 1;
-    if (needed <= part->capacity)
-        return true;
-    size_t capacity = part->capacity ? 2 * part->capacity : 4096;
-    if (capacity < needed)
-        capacity = needed;
-    if (!reserve(request->server, capacity - part->capacity))
+/* False: upload_memory does not have so much more. */
+static bool set_capacity(struct request *request, size_t capacity) {
+    struct server *server = request->server;
+    struct body *body = &request->body;
+    const size_t more = capacity - body->capacity;
+    if (atomic_fetch_add(&server->body_bytes, more) + more >
+        (size_t)server->options->upload_memory) {
+        body_release(server, more);
         return false;
-    uint8_t *grown = realloc(part->bytes, capacity);
+    }
+    uint8_t *grown = realloc(body->bytes, capacity + 1);
     if (!grown) {
-        request_body_release(request->server, capacity - part->capacity);
+        body_release(server, more);
         return false;
     }
-    part->bytes = grown;
-    part->capacity = capacity;
+    body->bytes = grown;
+    body->capacity = capacity;
     return true;
 }
 
-static bool part_append(struct request *request, enum part_name name, const char *data,
-                        size_t size) {
-    struct part *part = &request->parts[name];
-    if (!part_grow(request, part, size)) {
-        struct problem *problem = refuse_body(request);
-        if (problem)
-            problem_set(problem, PROBLEM_OVERLOADED,
-                        "the uploads in flight fill upload_memory, %lld bytes",
-                        request->server->options->upload_memory);
-        return false;
-    }
-    memcpy(part->bytes + part->size, data, size);
-    part->size += size;
-    part->bytes[part->size] = '\0';
-    return true;
+/* Makes room for `more` bytes, and for as many again while there is memory. */
+static bool make_room(struct request *request, size_t more) {
+    const size_t needed = request->body.size + more; /* max_body at most */
+    size_t generous = request->body.capacity ? 2 * request->body.capacity : 4096;
+    if (needed <= request->body.capacity)
+        return true;
+    if (generous > (size_t)request->server->options->max_body)
+        generous = (size_t)request->server->options->max_body;
+    return (generous > needed && set_capacity(request, generous)) || set_capacity(request, needed);
 }
 
-static enum MHD_Result on_multipart(void *user, enum MHD_ValueKind kind, const char *key,
-                                    const char *filename, const char *type, const char *encoding,
-                                    const char *data, uint64_t offset, size_t size) {
-    static const char *const NAMES[PART_COUNT] = {
-        [PART_FILE] = "file", [PART_ID] = "id", [PART_MODEL] = "model", [PART_PROMPT] = "prompt"};
-    (void)kind, (void)filename, (void)type, (void)encoding;
-    struct request *request = user;
-    for (int i = PART_FILE; i < PART_COUNT; i++) {
-        if (key && strcmp(key, NAMES[i]) == 0) {
-            bool twice = offset == 0 && request->parts[i].bytes;
-            if (!twice)
-                return part_append(request, (enum part_name)i, data, size) ? MHD_YES : MHD_NO;
-        }
-    }
-    struct problem *problem = refuse_body(request);
-    if (problem)
-        problem_add(
-            problem, PROBLEM_INVALID_REQUEST, "",
-            "the part \"%.40s\" is unknown or there twice; the parts are file, id, model and "
-            "prompt",
-            key ? key : "");
-    return MHD_NO;
-}
-
-static void receive_multipart(struct request *request, const char *data, size_t size) {
-    if (MHD_post_process(request->multipart, data, size) == MHD_YES || request->refusal)
+static void append(struct request *request, const char *data, size_t size) {
+    struct body *body = &request->body;
+    if (make_room(request, size)) {
+        memcpy(body->bytes + body->size, data, size);
+        body->size += size;
+        body->bytes[body->size] = '\0';
         return;
+    }
     struct problem *problem = refuse_body(request);
     if (problem)
-        problem_set(problem, PROBLEM_BAD_REQUEST, "the multipart body cannot be parsed");
+        problem_set(problem, PROBLEM_OVERLOADED,
+                    "the uploads in flight fill upload_memory, %lld bytes",
+                    request->server->options->upload_memory);
 }
 
 void request_receive(struct request *request, const char *data, size_t size) {
     request->received += size;
     if (!request->refusal && request->received > (size_t)request->server->options->max_body)
         refuse_size(request); /* no Content-Length announced it */
-    if (!request->refusal && request->multipart)
-        receive_multipart(request, data, size);
-    else if (!request->refusal)
-        part_append(request, PART_BODY, data, size);
+    if (!request->refusal)
+        append(request, data, size);
     if (request->refusal)
-        release_parts(request);
+        body_free(request->server, &request->body);
 }
 
-struct part request_take_part(struct request *request, enum part_name name) {
-    struct part part = request->parts[name];
-    memset(&request->parts[name], 0, sizeof part);
-    return part;
+struct body request_take_body(struct request *request) {
+    struct body body = request->body;
+    memset(&request->body, 0, sizeof body);
+    return body;
 }
 
 /* ---- handling ---------------------------------------------------------------------------- */
@@ -259,36 +201,26 @@ static enum MHD_Result check_parameter(void *user, enum MHD_ValueKind kind, cons
                                        const char *value) {
     (void)kind, (void)value;
     struct query_check *check = user;
-    char padded[64], pointer[64];
-    snprintf(padded, sizeof padded, " %.40s ", key);
-    if (!strstr(check->route->query, padded)) {
-        snprintf(pointer, sizeof pointer, "?%.40s", key);
-        problem_add(check->problem, PROBLEM_INVALID_REQUEST, pointer, "unknown parameter");
-    }
+    for (int i = 0; i < ROUTE_PARAMETERS_MAX && check->route->parameters[i]; i++)
+        if (strcmp(key, check->route->parameters[i]) == 0)
+            return MHD_YES;
+    char pointer[64];
+    snprintf(pointer, sizeof pointer, "?%.40s", key);
+    problem_add(check->problem, PROBLEM_INVALID_REQUEST, pointer, "unknown parameter");
     return MHD_YES;
-}
-
-static void end_multipart(struct request *request) {
-    if (!request->multipart)
-        return;
-    bool whole = MHD_destroy_post_processor(request->multipart) == MHD_YES;
-    request->multipart = NULL;
-    struct problem *problem = whole || request->refusal ? NULL : refuse_body(request);
-    if (problem)
-        problem_set(problem, PROBLEM_BAD_REQUEST,
-                    "the multipart body ends before its last boundary");
 }
 
 void request_handle(struct request *request) {
     struct problem query = {0};
     request->complete = true;
-    end_multipart(request);
     if (request->refusal) {
         request_refuse(request, request->refusal);
         return;
     }
     struct query_check check = {request->route, &query};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, check_parameter, &check);
+    if (request->route->check_query)
+        request->route->check_query(request, &query);
     if (query.type != PROBLEM_NONE)
         request_refuse(request, &query);
     else
@@ -296,9 +228,7 @@ void request_handle(struct request *request) {
 }
 
 void request_free(struct request *request) {
-    if (request->multipart)
-        MHD_destroy_post_processor(request->multipart);
-    release_parts(request);
+    body_free(request->server, &request->body);
     if (request->response)
         MHD_destroy_response(request->response);
     atomic_fetch_sub(&request->server->requests_open, 1);

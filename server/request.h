@@ -17,23 +17,22 @@
 
 struct request;
 
+enum { ROUTE_PARAMETERS_MAX = 4, REQUEST_ID_MAX = 128 };
+
 struct route {
     const char *method;
     const char *path; /* "{id}" stands for one segment, an image ID */
     void (*handle)(struct request *request);
-    const char *query; /* the parameters that it takes, each with a space before and after */
+    /* Adds the faults of the query's values; NULL when it takes no parameters. */
+    void (*check_query)(struct request *request, struct problem *problem);
+    const char *parameters[ROUTE_PARAMETERS_MAX]; /* that the query may have */
 };
 
-/* A growing piece of a request's body. */
-struct part {
-    uint8_t *bytes; /* owned; malloc'd */
+struct body {
+    uint8_t *bytes; /* owned; malloc'd; a zero follows them */
     size_t size;
     size_t capacity; /* counted in server->body_bytes */
 };
-
-enum part_name { PART_BODY, PART_FILE, PART_ID, PART_MODEL, PART_PROMPT, PART_COUNT };
-
-enum { REQUEST_ID_MAX = 128 };
 
 struct request {
     struct server *server;
@@ -46,9 +45,8 @@ struct request {
     char id[REQUEST_ID_MAX + 1];     /* X-Request-Id */
     int64_t started_ns;
 
-    struct MHD_PostProcessor *multipart; /* while a multipart body arrives */
-    struct part parts[PART_COUNT];       /* PART_BODY: a body that is not multipart */
-    size_t received;
+    struct body body;
+    size_t received;         /* bytes of the body, also of one that is thrown away */
     bool complete;           /* the body is there, the handler was called */
     struct problem *refusal; /* why the body is only read to be thrown away; owned */
 
@@ -59,8 +57,9 @@ struct request {
 
 /* ---- for the handlers -------------------------------------------------------------------- */
 
-/* The value of a query parameter, or NULL. */
+/* The value of a query parameter, or of a header; or NULL. */
 const char *request_query(struct request *request, const char *name);
+const char *request_header(struct request *request, const char *name);
 
 /* Call before the request is given to a job. */
 void request_suspend(struct request *request);
@@ -81,10 +80,12 @@ void request_refuse_with(struct request *request, enum problem_type type, const 
 /* 404 for the "{id}" of the path. */
 void request_refuse_unknown_image(struct request *request);
 
-/* Gives the bytes of a part to the caller, who frees them and then calls request_body_release. */
-struct part request_take_part(struct request *request, enum part_name name);
-/* The memory of a part is no longer held. */
-void request_body_release(struct server *server, size_t capacity);
+/* Gives the body to the caller, who calls body_free, or frees its bytes and then calls
+ * body_release. */
+struct body request_take_body(struct request *request);
+void body_free(struct server *server, struct body *body); /* zeroes it */
+/* Memory of this size is no longer held for bodies. */
+void body_release(struct server *server, size_t capacity);
 
 /* ---- for http.c -------------------------------------------------------------------------- */
 

@@ -4,15 +4,15 @@
 #include <string.h>
 
 static const struct route ROUTES[] = {
-    {"GET", "/healthz", handle_healthz, ""},
-    {"GET", "/readyz", handle_readyz, ""},
-    {"GET", "/v1/models", handle_models, ""},
-    {"POST", "/v1/images", handle_image_upload, " id model "},
-    {"GET", "/v1/images", handle_image_list, " limit cursor "},
-    {"GET", "/v1/images/{id}", handle_image_get, ""},
-    {"DELETE", "/v1/images/{id}", handle_image_delete, ""},
-    {"POST", "/v1/images/{id}/segment", handle_segment_image, ""},
-    {"POST", "/v1/segment", handle_segment_upload, " id model "},
+    {"GET", "/healthz", handle_healthz, NULL, {NULL}},
+    {"GET", "/readyz", handle_readyz, NULL, {NULL}},
+    {"GET", "/v1/models", handle_models, NULL, {NULL}},
+    {"POST", "/v1/images", handle_image_upload, incoming_check_query, {"id", "model"}},
+    {"GET", "/v1/images", handle_image_list, check_image_list_query, {"limit", "cursor"}},
+    {"GET", "/v1/images/{id}", handle_image_get, NULL, {NULL}},
+    {"DELETE", "/v1/images/{id}", handle_image_delete, NULL, {NULL}},
+    {"POST", "/v1/images/{id}/segment", handle_segment_image, NULL, {NULL}},
+    {"POST", "/v1/segment", handle_segment_upload, incoming_check_query, {"id", "model"}},
 };
 
 /* Whether path has the pattern's form; copies what stands for "{id}". */

@@ -2,6 +2,7 @@
 #ifndef SERVER_ROUTES_H
 #define SERVER_ROUTES_H
 
+#include "server/incoming.h"
 #include "server/request.h"
 
 /* status.c */
@@ -12,6 +13,7 @@ void handle_models(struct request *request);
 /* images.c */
 void handle_image_upload(struct request *request);
 void handle_image_list(struct request *request);
+void check_image_list_query(struct request *request, struct problem *problem);
 void handle_image_get(struct request *request);
 void handle_image_delete(struct request *request);
 

@@ -104,7 +104,11 @@ static void submit(struct segmenting *segmenting) {
     segmenting->job.expire = expire;
     segmenting->job.deadline_ns =
         clock_now_ns() + (int64_t)server->options->prompt_deadline * 1000000000;
-    if (!pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))
+    if (pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))
+        return;
+    if (atomic_load(&server->draining))
+        fail(segmenting, PROBLEM_DRAINING, "the daemon is stopping");
+    else
         fail(segmenting, PROBLEM_OVERLOADED, "too many prompts wait (prompt_queue)");
 }
 
@@ -153,7 +157,6 @@ static struct segmenting *begin(struct request *request, const char *json, size_
 
 void handle_segment_image(struct request *request) {
     struct catalogue *catalogue = request->server->catalogue;
-    const struct part *body = &request->parts[PART_BODY];
     struct record *record;
     struct geometry geometry;
     enum presence presence = catalogue_find(catalogue, request->image_id, NULL, &record, &geometry);
@@ -162,7 +165,7 @@ void handle_segment_image(struct request *request) {
         return;
     }
     struct segmenting *segmenting =
-        begin(request, (const char *)body->bytes, body->size, &geometry);
+        begin(request, (const char *)request->body.bytes, request->body.size, &geometry);
     if (!segmenting) {
         record_release(record);
         return;

@@ -61,7 +61,7 @@ struct mask_decoder {
 void mask_decoder_load(struct mask_decoder *decoder, const struct prompt_encoder *prompt_encoder,
                        struct weights *weights);
 
-/* What a prompt becomes. Bit i of `wanted` asks for mask token i's logits. */
+/* What a prompt becomes. */
 struct mask_decoder_input {
     const uint16_t *embedding; /* binary16, [SAM_GRID][SAM_DIM] */
     const float *dense; /* [SAM_GRID][SAM_DIM], or NULL: dense_everywhere holds for all positions */

@@ -33,6 +33,14 @@ def uploads():
     save("upload", "uri", '1{"image":"data:image/png;base64,iVBORw0KGgo=","points":[[1,1]]}')
 
 
+def forms():
+    def part(name, content):
+        return f'--XX\r\nContent-Disposition: form-data; name="{name}"; filename="a"\r\n\r\n{content}\r\n'
+    save("multipart", "plain", "0multipart/form-data; boundary=XX\n" + part("file", "png") + part("id", "a") + "--XX--")
+    save("multipart", "prompt", '1multipart/form-data; boundary="XX"; charset=utf-8\nbefore\r\n' + part("model", "sam") +
+         part("file", "\r\n--X\r\n") + part("prompt", '{"points":[[1,1]]}') + "--XX-- \r\nafter")
+
+
 def rles():
     save("rle", "vector", bytes([3, 5]) + b"6122OO2O2")
     save("rle", "long", bytes([200, 200]) + b"`cWa?3XU1=G>B9H9F:G9F")
@@ -73,5 +81,5 @@ def graphs():
 
 
 if __name__ == "__main__":
-    for make in (prompts, uploads, rles, safetensors, graphs):
+    for make in (prompts, uploads, forms, rles, safetensors, graphs):
         make()

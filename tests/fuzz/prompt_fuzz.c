@@ -6,7 +6,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    const struct prompt_limits limits = {.width = 40, .height = 30, .prompts_max = 16};
+    const struct prompt_limits limits = {.width = 40, .height = 30, .max_prompts = 16};
     struct prompt_list list;
     struct problem problem = {0};
     bool read = prompt_list_parse((const char *)data, size, &limits, &list, &problem);

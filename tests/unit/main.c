@@ -7,6 +7,7 @@
 static Suite *(*const suites[])(void) = {
     answer_suite,
     json_suite,
+    multipart_suite,
     problem_suite,
     prompt_suite,
     rle_suite,

@@ -7,6 +7,7 @@
 /* api/ */
 Suite *answer_suite(void);
 Suite *json_suite(void);
+Suite *multipart_suite(void);
 Suite *problem_suite(void);
 Suite *prompt_suite(void);
 Suite *rle_suite(void);

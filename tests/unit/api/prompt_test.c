@@ -6,8 +6,8 @@
 #include "api/api.h"
 #include "tests/unit/suites.h"
 
-static const struct prompt_limits truck = {.width = 1800, .height = 1200, .prompts_max = 4};
-static const struct prompt_limits tiny = {.width = 6, .height = 4, .prompts_max = 4};
+static const struct prompt_limits truck = {.width = 1800, .height = 1200, .max_prompts = 4};
+static const struct prompt_limits tiny = {.width = 6, .height = 4, .max_prompts = 4};
 
 /* Parses a copy of exactly this size, without a terminating zero. The verdict, the problem and the
  * list must agree. */
@@ -239,8 +239,8 @@ START_TEST(test_faults) {
         {"{\"prompts\":[1,{},[]]}", "/prompts/0 must be an object\n"
                                     "/prompts/1 must have at least one of points, box and mask\n"
                                     "/prompts/2 must be an object\n"},
-        {"{\"prompts\":[1,2,3,4,5]}", "/prompts holds 5 prompts; the limit is 4 (prompts_max)\n"},
-        {"{\"boxes\":[1,2,3,4,5]}", "/boxes holds 5 prompts; the limit is 4 (prompts_max)\n"},
+        {"{\"prompts\":[1,2,3,4,5]}", "/prompts holds 5 prompts; the limit is 4 (max_prompts)\n"},
+        {"{\"boxes\":[1,2,3,4,5]}", "/boxes holds 5 prompts; the limit is 4 (max_prompts)\n"},
         {"{\"boxes\":[[1,2,3,4],[1,2,3,\"4\"],{}]}",
          "/boxes/1/3 must be a finite number\n/boxes/2 must be [x1, y1, x2, y2]\n"},
         {"{\"prompts\":[{\"prompts\":[],\"boxes\":[],\"box\":[1,2,3,4]}]}",
@@ -411,7 +411,7 @@ END_TEST
 /* Whatever a damaged body turns into, what is accepted is within the bounds that the engine relies
  * on. */
 static void assert_within_bounds(const struct prompt_list *list) {
-    ck_assert(list->count >= 1 && list->count <= tiny.prompts_max);
+    ck_assert(list->count >= 1 && list->count <= tiny.max_prompts);
     for (size_t i = 0; i < list->count; i++) {
         const struct prompt *prompt = &list->items[i].prompt;
         ck_assert(prompt->point_count > 0 || prompt->has_box || prompt->mask);

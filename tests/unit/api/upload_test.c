@@ -103,7 +103,7 @@ START_TEST(test_prompt_members) {
     /* the numbers arrive as they were sent */
     upload =
         assert_good("{\"image\":\"AAEC\",\"box\":[0.1,0.30000000000000004,1e-7,1799.9999]}", true);
-    const struct prompt_limits limits = {.width = 1800, .height = 1800, .prompts_max = 1};
+    const struct prompt_limits limits = {.width = 1800, .height = 1800, .max_prompts = 1};
     struct prompt_list list;
     struct problem problem = {0};
     ck_assert(!prompt_list_parse(upload.prompt_json, strlen(upload.prompt_json), &limits, &list,
@@ -257,6 +257,89 @@ START_TEST(test_large_image) {
 }
 END_TEST
 
+/* ---- forms ------------------------------------------------------------------------------- */
+
+#define TYPE "multipart/form-data; boundary=XX"
+#define PART(name, content)                                                                        \
+    "--XX\r\nContent-Disposition: form-data; name=" name "\r\n\r\n" content "\r\n"
+
+static bool parse_form(const char *body, size_t size, bool with_prompt, struct upload *upload,
+                       struct problem *problem) {
+    uint8_t *copy = malloc(size); /* becomes the upload's */
+    ck_assert_ptr_nonnull(copy);
+    memcpy(copy, body, size);
+    *problem = (struct problem){0};
+    memset(upload, 0x5a, sizeof *upload);
+    bool good = upload_parse_multipart(TYPE, copy, size, with_prompt, upload, problem);
+    ck_assert(good == (problem->type == PROBLEM_NONE));
+    if (!good)
+        ck_assert(!upload->bytes && upload->size == 0 && !upload->prompt_json && !upload->id[0]);
+    return good;
+}
+
+START_TEST(test_forms) {
+    const char body[] =
+        PART("id", "cat.1") PART("file", "a\0b") PART("prompt", "{}") PART("model", "sam") "--XX--";
+    struct upload upload;
+    struct problem problem;
+    ck_assert(parse_form(body, sizeof body - 1, true, &upload, &problem));
+    ck_assert_uint_eq(upload.size, 3);
+    ck_assert_mem_eq(upload.bytes, "a\0b", 3);
+    ck_assert_str_eq(upload.id, "cat.1");
+    ck_assert_str_eq(upload.model, "sam");
+    ck_assert_str_eq(upload.prompt_json, "{}");
+    upload_free(&upload);
+}
+END_TEST
+
+START_TEST(test_faults_of_forms) {
+    static const struct {
+        const char *body;
+        size_t size;
+        bool with_prompt;
+        const char *faults; /* their pointers */
+    } cases[] = {
+#define CASE(with_prompt, faults, body) {body "--XX--", sizeof body + 5, with_prompt, faults}
+        CASE(false, "/file", PART("id", "a")),
+        CASE(true, "/prompt", PART("file", "1")),
+        CASE(true, "/file /prompt", PART("id", "a")),
+        CASE(false, "/prompt", PART("file", "1") PART("prompt", "{}")),
+        CASE(false, "/file", PART("file", "1") PART("file", "2")),
+        CASE(false, "/a~1b", PART("file", "1") PART("a/b", "2")),
+        CASE(false, "/id /model", PART("file", "1") PART("id", "") PART("model", "")),
+        CASE(false, "/id /model", PART("id", "a\0b") PART("file", "1") PART("model", "\0")),
+        CASE(false, "/id", PART("file", "1") PART("id", "../x")),
+        CASE(true, "/prompt", PART("file", "1") PART("prompt", "{}\0")),
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct upload upload;
+        struct problem problem;
+        char pointers[512] = "";
+        ck_assert_msg(
+            !parse_form(cases[i].body, cases[i].size, cases[i].with_prompt, &upload, &problem),
+            "case %zu", i);
+        ck_assert_int_eq(problem.type, PROBLEM_INVALID_REQUEST);
+        for (size_t k = 0; k < problem.fault_count; k++)
+            snprintf(pointers + strlen(pointers), sizeof pointers - strlen(pointers), "%s%s",
+                     k ? " " : "", problem.faults[k].pointer);
+        ck_assert_str_eq(pointers, cases[i].faults);
+    }
+}
+END_TEST
+
+START_TEST(test_broken_forms) {
+    static const char *const bodies[] = {"", PART("file", "1"), "--XX\r\n", "{}",
+                                         PART("wat", "1") PART("file", "1")};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct upload upload;
+        struct problem problem;
+        ck_assert(!parse_form(bodies[i], strlen(bodies[i]), false, &upload, &problem));
+        ck_assert_int_eq(problem.type, PROBLEM_BAD_REQUEST);
+        ck_assert_uint_eq(problem.fault_count, 0);
+    }
+}
+END_TEST
+
 Suite *upload_suite(void) {
     Suite *suite = suite_create("upload");
     TCase *tests = tcase_create("upload");
@@ -271,6 +354,9 @@ Suite *upload_suite(void) {
     tcase_add_test(tests, test_every_truncation);
     tcase_add_test(tests, test_random_damage);
     tcase_add_test(tests, test_large_image);
+    tcase_add_test(tests, test_forms);
+    tcase_add_test(tests, test_faults_of_forms);
+    tcase_add_test(tests, test_broken_forms);
     suite_add_tcase(suite, tests);
     return suite;
 }

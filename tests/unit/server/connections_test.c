@@ -1,4 +1,4 @@
-/* Deadlines of connections, on socket pairs. */
+/* Deadlines of connections, and clients that leave, on socket pairs. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -76,18 +76,73 @@ START_TEST(those_that_took_too_long_are_shut_down) {
 }
 END_TEST
 
-START_TEST(each_phase_has_a_deadline) {
+START_TEST(each_turn_has_a_deadline) {
     add(0, 100);
     add(1, 100);
-    connection_set_deadline(connections, peers[0].connection, 200);
+    connection_set_turn(connections, peers[0].connection, TURN_CLIENT_SENDS, 200);
     ck_assert_int_eq(connections_reap(connections, 150), 1);
     check_shut_down(false, true, false, false);
-    connection_set_deadline(connections, peers[0].connection, INT64_MAX);
+    connection_set_turn(connections, peers[0].connection, TURN_CLIENT_SENDS, INT64_MAX);
     ck_assert_int_eq(connections_reap(connections, INT64_MAX - 1), 0);
-    connection_set_deadline(connections, peers[0].connection, 10);
+    connection_set_turn(connections, peers[0].connection, TURN_CLIENT_SENDS, 10);
     ck_assert_int_eq(connections_reap(connections, 150), 1);
     check_shut_down(true, true, false, false);
-    connection_set_deadline(connections, NULL, 1);
+    connection_set_turn(connections, NULL, TURN_CLIENT_SENDS, 1);
+}
+END_TEST
+
+static void reap_twice(int first, int second) {
+    ck_assert_int_eq(connections_reap(connections, 1), first);
+    ck_assert_int_eq(connections_reap(connections, 1), second);
+}
+
+START_TEST(clients_that_leave_in_their_turn_are_shut_down) {
+    for (int i = 0; i < COUNT; i++)
+        add(i, INT64_MAX);
+    reap_twice(0, 0);
+    shutdown(peers[0].theirs, SHUT_WR);
+    reap_twice(0, 1);
+    check_shut_down(true, false, false, false);
+    reap_twice(0, 0);
+}
+END_TEST
+
+START_TEST(what_they_sent_before_is_read_first) {
+    char byte;
+    add(0, INT64_MAX);
+    ck_assert_int_eq(write(peers[0].theirs, "ab", 2), 2);
+    shutdown(peers[0].theirs, SHUT_WR);
+    reap_twice(0, 0);
+    ck_assert_int_eq(read(peers[0].ours, &byte, 1), 1);
+    reap_twice(0, 0);
+    ck_assert_int_eq(read(peers[0].ours, &byte, 1), 1);
+    reap_twice(0, 1);
+    check_shut_down(true, false, false, false);
+}
+END_TEST
+
+START_TEST(clients_that_only_send_no_more_get_their_answer) {
+    add(0, INT64_MAX);
+    connection_set_turn(connections, peers[0].connection, TURN_SERVER_WORKS, INT64_MAX);
+    shutdown(peers[0].theirs, SHUT_WR);
+    reap_twice(0, 0);
+    connection_set_turn(connections, peers[0].connection, TURN_CLIENT_READS, INT64_MAX);
+    reap_twice(0, 0);
+    check_shut_down(false, false, false, false);
+    connection_set_turn(connections, peers[0].connection, TURN_CLIENT_SENDS, INT64_MAX);
+    reap_twice(0, 1);
+}
+END_TEST
+
+/* Found once, and then the turn changes: that was the end of the request. */
+START_TEST(a_request_whose_end_was_just_read_goes_on) {
+    add(0, INT64_MAX);
+    shutdown(peers[0].theirs, SHUT_WR);
+    ck_assert_int_eq(connections_reap(connections, 1), 0);
+    connection_set_turn(connections, peers[0].connection, TURN_SERVER_WORKS, INT64_MAX);
+    reap_twice(0, 0);
+    connection_set_turn(connections, peers[0].connection, TURN_CLIENT_SENDS, INT64_MAX);
+    reap_twice(0, 1);
 }
 END_TEST
 
@@ -109,7 +164,7 @@ static void *come_and_go(void *argument) {
     const struct peer *peer = argument;
     for (int i = 0; i < 2000; i++) {
         struct connection *connection = connections_add(connections, peer->ours, INT64_MAX);
-        connection_set_deadline(connections, connection, i % 2 ? INT64_MAX : 1000);
+        connection_set_turn(connections, connection, TURN_CLIENT_SENDS, i % 2 ? INT64_MAX : 1000);
         connections_remove(connections, connection);
     }
     return NULL;
@@ -133,7 +188,11 @@ Suite *connections_suite(void) {
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, those_that_took_too_long_are_shut_down);
-    tcase_add_test(cases, each_phase_has_a_deadline);
+    tcase_add_test(cases, each_turn_has_a_deadline);
+    tcase_add_test(cases, clients_that_leave_in_their_turn_are_shut_down);
+    tcase_add_test(cases, what_they_sent_before_is_read_first);
+    tcase_add_test(cases, clients_that_only_send_no_more_get_their_answer);
+    tcase_add_test(cases, a_request_whose_end_was_just_read_goes_on);
     tcase_add_test(cases, those_that_are_removed_are_left_alone);
     tcase_add_test(cases, connections_come_and_go_while_others_are_reaped);
     suite_add_tcase(suite, cases);
