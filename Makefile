@@ -27,11 +27,11 @@ LDLIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lunistring -lm
 LDFLAGS  := -pthread -Wl,-z,relro,-z,now
 
 ifeq ($(VARIANT),asan)
-CFLAGS  += -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+CFLAGS  += -fsanitize=address,undefined -fno-sanitize-recover=all
 LDFLAGS += -fsanitize=address,undefined
 endif
 ifeq ($(VARIANT),tsan)
-CFLAGS  += -O1 -fsanitize=thread
+CFLAGS  += -fsanitize=thread
 LDFLAGS += -fsanitize=thread
 endif
 ifeq ($(VARIANT),release)
@@ -164,10 +164,13 @@ install: build models ## install binaries, weights and configuration (PREFIX, DE
 
 # ---- testing -----------------------------------------------------------------------------------------
 
+# A process for each unit test takes long with a sanitizer, whose report ends the run anyway.
+UNIT_FORK := $(if $(filter-out release,$(VARIANT)),CK_FORK=no)
+
 test: ## every test from nothing: unit, HTTP, parity (VARIANT=asan or tsan, SUITES="unit http")
 	@tools/deps.sh build test
 	@$(MAKE_ALL) build unit-tests $(BUILD)/engine-probe models
-	@tests/run $(BUILD) $(SUITES)
+	@$(UNIT_FORK) tests/run $(BUILD) $(SUITES)
 
 bench: ## maskd against ONNX Runtime on this machine (BENCH_JSON=file)
 	@tools/deps.sh build test

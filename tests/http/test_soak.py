@@ -106,7 +106,7 @@ class Soak(DaemonCase):
 
     def test_good_and_hostile_clients(self):
         self.crowd(40, 1)  # what is allocated once is there
-        time.sleep(seconds(4))  # and what can be given back was given back
+        time.sleep(4)  # and what can be given back was given back
         memory, files = self.daemon.memory(), self.daemon.files()
         self.answered.clear()
         self.crowd(CLIENTS, SECONDS)
@@ -115,7 +115,7 @@ class Soak(DaemonCase):
         for kind in ("prompt", "health", "look", "list", "upload", "unknown", "wrong"):
             self.assertGreater(self.answered.get(kind, 0), 0, self.answered)
         wait_until(lambda: self.daemon.files() <= files + 2, 10, "connections are closed")
-        time.sleep(seconds(2))
+        time.sleep(2)
         records = self.request("GET", "/v1/images").json()["images"]
         self.assertEqual([record["id"] for record in records], sorted(KNOWN))
         if SLOWDOWN <= 1:  # sanitizers keep what is freed

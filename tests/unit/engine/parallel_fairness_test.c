@@ -109,6 +109,7 @@ END_TEST
 Suite *parallel_fairness_suite(void) {
     Suite *suite = suite_create("parallel_fairness");
     TCase *cases = tcase_create("flood");
+    tcase_set_tags(cases, "concurrency");
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, a_bulk_job_gets_its_turn, 1, 4);
     tcase_add_loop_test(cases, a_bulk_job_with_tiles_goes_on, 1, 4);

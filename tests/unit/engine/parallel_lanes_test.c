@@ -294,6 +294,7 @@ END_TEST
 Suite *parallel_lanes_suite(void) {
     Suite *suite = suite_create("parallel_lanes");
     TCase *cases = tcase_create("lanes");
+    tcase_set_tags(cases, "concurrency");
     tcase_add_checked_fixture(cases, set_up, NULL);
     tcase_add_test(cases, interactive_jobs_overtake_bulk_jobs);
     tcase_add_test(cases, a_prompt_waits_for_one_tile);

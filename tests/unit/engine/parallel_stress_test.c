@@ -144,6 +144,7 @@ END_TEST
 Suite *parallel_stress_suite(void) {
     Suite *suite = suite_create("parallel_stress");
     TCase *cases = tcase_create("stress");
+    tcase_set_tags(cases, "concurrency");
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, many_jobs_of_all_kinds, 1, 5);
     tcase_add_loop_test(cases, an_end_in_the_middle, 1, 5);

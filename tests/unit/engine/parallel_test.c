@@ -308,11 +308,13 @@ END_TEST
 Suite *parallel_suite(void) {
     Suite *suite = suite_create("parallel");
     TCase *tiles = tcase_create("tiles");
+    tcase_set_tags(tiles, "concurrency");
     tcase_set_timeout(tiles, 60);
     tcase_add_loop_test(tiles, every_tile_runs_exactly_once, 1, 9);
     tcase_add_loop_test(tiles, idle_workers_take_tiles_with_scratch_of_their_own, 1, 9);
     suite_add_tcase(suite, tiles);
     TCase *queues = tcase_create("queues");
+    tcase_set_tags(queues, "concurrency");
     tcase_add_checked_fixture(queues, set_up, NULL);
     tcase_add_loop_test(queues, jobs_run_first_in_first_out, 0, LANE_COUNT);
     tcase_add_test(queues, a_full_lane_refuses);
@@ -320,6 +322,7 @@ Suite *parallel_suite(void) {
     tcase_add_test(queues, an_emptied_lane_takes_jobs_again);
     suite_add_tcase(suite, queues);
     TCase *end = tcase_create("end");
+    tcase_set_tags(end, "concurrency");
     tcase_add_test(end, the_end_expires_what_waits_and_waits_for_what_runs);
     tcase_add_test(end, pools_that_did_nothing_or_cannot_be);
     tcase_add_test(end, scratch_is_trimmed_when_idle);

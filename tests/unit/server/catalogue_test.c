@@ -323,6 +323,7 @@ END_TEST
 Suite *catalogue_suite(void) {
     Suite *suite = suite_create("catalogue");
     TCase *cases = tcase_create("catalogue");
+    tcase_set_tags(cases, "concurrency");
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, an_image_is_absent_then_pending_then_present);

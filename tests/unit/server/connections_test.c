@@ -185,6 +185,7 @@ END_TEST
 Suite *connections_suite(void) {
     Suite *suite = suite_create("connections");
     TCase *cases = tcase_create("connections");
+    tcase_set_tags(cases, "concurrency");
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, those_that_took_too_long_are_shut_down);

@@ -243,6 +243,7 @@ END_TEST
 Suite *log_suite(void) {
     Suite *suite = suite_create("log");
     TCase *cases = tcase_create("log");
+    tcase_set_tags(cases, "concurrency");
     tcase_set_timeout(cases, 30);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, at_first_it_is_text_from_info_on);

@@ -183,6 +183,7 @@ END_TEST
 Suite *sessions_suite(void) {
     Suite *suite = suite_create("sessions");
     TCase *cases = tcase_create("sessions");
+    tcase_set_tags(cases, "concurrency");
     tcase_set_timeout(cases, 60);
     tcase_add_unchecked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, the_last_given_is_the_first_lent);

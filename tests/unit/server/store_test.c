@@ -299,6 +299,7 @@ END_TEST
 Suite *store_suite(void) {
     Suite *suite = suite_create("store");
     TCase *cases = tcase_create("store");
+    tcase_set_tags(cases, "concurrency");
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, a_record_knows_its_image);
     tcase_add_test(cases, records_are_found_by_their_id);
