@@ -55,7 +55,7 @@ IMPORT_SOURCES := $(wildcard engine/weights/import/*.c)
 ENGINE_SOURCES := $(wildcard engine/*.c engine/image/*.c engine/kernels/*.c engine/sam/*.c engine/weights/*.c)
 API_SOURCES    := $(wildcard api/*.c)
 SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c))
-UNIT_SOURCES   := $(wildcard tests/unit/*.c tests/unit/*/*.c tests/unit/*/*/*.c)
+UNIT_SOURCES   := $(sort $(shell find tests/unit -name '*.c'))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 ENGINE_OBJECTS := $(call object,$(ENGINE_SOURCES)) $(SIMD_OBJECTS)
@@ -104,13 +104,13 @@ $(BUILD)/unit-tests: $(UNIT_OBJECTS) $(SERVER_OBJECTS) $(API_OBJECTS) $(IMPORT_O
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 define simd_rule
-$(BUILD)/obj/engine/kernels/simd/%.$(1).o: engine/kernels/simd/%.c
+$(BUILD)/obj/engine/kernels/simd/%.$(1).o: engine/kernels/simd/%.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -O3 $(ISA_$(1)) -DKERNEL_ISA=$(1) -MMD -MP -c $$< -o $$@
@@ -126,7 +126,7 @@ $(BUILD)/gen/onnx.pb-c.c: $(ONNX_PROTO_DIR)/onnx.proto
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS) -w -c $< -o $@
-ONNX_READERS := $(IMPORT_SOURCES) $(wildcard tests/unit/engine/import_*.c)
+ONNX_READERS := $(IMPORT_SOURCES) $(wildcard tests/unit/engine/weights/import/*.c)
 $(call object,$(ONNX_READERS)): CPPFLAGS += -I$(BUILD)/gen
 $(call object,$(ONNX_READERS)): | $(BUILD)/gen/onnx.pb-c.c
 
@@ -145,7 +145,7 @@ MAKE_ALL = $(MAKE) --no-print-directory -j$(shell nproc)
 demo: ## the whole main job from nothing: build, weights, a daemon, masks (IMAGE=path for your own)
 	@tools/deps.sh build demo
 	@$(MAKE_ALL) build models
-	@$(PYTHON) tools/demo.py $(BUILD)/maskd build/demo $(IMAGE)
+	@$(PYTHON) tools/demo.py $(BUILD)/maskd build/demo $(if $(IMAGE),"$(IMAGE)")
 
 run: ## serve on port 8080 (PORT=n for another)
 	@tools/deps.sh build
@@ -194,12 +194,13 @@ fuzz: ## fuzz all that reads from outside (FUZZ_SECONDS=60 for each target)
 	@$(MAKE_ALL) $(FUZZ_TARGETS:%=build/fuzz/%)
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+C_FILES := $(sort $(shell find api engine server tools tests -name '*.[ch]'))
 
 lint: ## clang-format and cppcheck
 	@tools/deps.sh build lint
-	clang-format --dry-run -Werror $(C_FILES)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	@echo "clang-format, cppcheck: $(words $(C_FILES)) files"
+	@clang-format --dry-run -Werror $(C_FILES)
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 	    --inline-suppr -I. -j$(shell nproc) $(filter-out tests/%,$(C_FILES))
 
 fmt: ## format the C sources

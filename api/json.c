@@ -49,6 +49,10 @@ static void pointer_write(struct pointer *pointer, const struct json_path *path)
 
 void json_fault(const struct json_reader *reader, const struct json_path *path, const char *format,
                 ...) {
+    if (reader->problem->fault_count >= PROBLEM_FAULTS_MAX) {
+        reader->problem->fault_count++; /* only counted */
+        return;
+    }
     struct pointer pointer = {.size = 0};
     pointer_write(&pointer, path);
     char detail[sizeof reader->problem->faults[0].detail];

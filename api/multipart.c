@@ -5,11 +5,11 @@
 
 /* ---- parameters: type; name=value; name="quoted \"value\"" ------------------------------- */
 
-struct text {
+struct range {
     const char *at, *end;
 };
 
-static void skip_spaces(struct text *text) {
+static void skip_spaces(struct range *text) {
     while (text->at < text->end && (*text->at == ' ' || *text->at == '\t'))
         text->at++;
 }
@@ -20,7 +20,7 @@ static void append(char *to, size_t size, size_t *used, char c) {
 }
 
 /* Reads a value at `text` and goes behind it. What does not fit is cut. */
-static void read_value(struct text *text, char *value, size_t size) {
+static void read_value(struct range *text, char *value, size_t size) {
     size_t used = 0;
     if (text->at < text->end && *text->at == '"') {
         for (text->at++; text->at < text->end && *text->at != '"'; text->at++) {
@@ -38,8 +38,8 @@ static void read_value(struct text *text, char *value, size_t size) {
 }
 
 /* Whether the parameter is there; it gives its first value. */
-static bool find_parameter(struct text text, const char *name, char *value, size_t size) {
-    char other[2];
+static bool find_parameter(struct range text, const char *name, char *value, size_t size) {
+    char other[2] = "";
     size_t length = strlen(name);
     while ((text.at = memchr(text.at, ';', (size_t)(text.end - text.at)))) {
         text.at++;
@@ -100,7 +100,7 @@ static enum delimiter find_delimiter(struct multipart *multipart, const uint8_t 
 bool multipart_begin(struct multipart *multipart, const char *content_type, const uint8_t *body,
                      size_t size, const char **why) {
     char *boundary = multipart->delimiter + 4;
-    const struct text type = {content_type, content_type + strlen(content_type)};
+    const struct range type = {content_type, content_type + strlen(content_type)};
     const uint8_t *next, *unused;
     memcpy(multipart->delimiter, "\r\n--", 4);
     *boundary = '\0';
@@ -133,7 +133,7 @@ static bool read_headers(struct multipart *multipart, struct multipart_part *par
     const uint8_t *line_end;
     while (
         (line_end = memmem(multipart->at, (size_t)(multipart->end - multipart->at), "\r\n", 2))) {
-        const struct text line = {(const char *)multipart->at, (const char *)line_end};
+        const struct range line = {(const char *)multipart->at, (const char *)line_end};
         const size_t length = (size_t)(line.end - line.at);
         multipart->at = line_end + 2;
         if (length == 0)

@@ -155,7 +155,8 @@ static void read_parts(const struct json_reader *reader, struct multipart *multi
     struct multipart_part part;
     const char *why = "";
     enum multipart_step step;
-    while ((step = multipart_next(multipart, &part, &why)) == MULTIPART_PART) {
+    while ((step = multipart_next(multipart, &part, &why)) == MULTIPART_PART &&
+           reader->problem->fault_count < PROBLEM_FAULTS_MAX) {
         const struct json_path path = {NULL, part.name, 0};
         int i = 0;
         while (i < PARTS && strcmp(part.name, PART_NAMES[i]) != 0)

@@ -61,7 +61,7 @@ bool pool_submit(struct pool *pool, enum lane lane, struct pool_job *job);
 
 /* For a long job, from its own run: puts it back behind the others of its lane, and run is called
  * again later. The limit and the deadline do not apply to it any more. False when the pool is
- * closing: go on at once instead. After true the job is no longer the caller's to touch. */
+ * closing: end at once. After true the job is no longer the caller's to touch. */
 bool worker_requeue(struct worker *worker, struct pool_job *job);
 
 /* Calls expire for every queued job whose deadline has passed. To be called now and then by some

@@ -47,11 +47,13 @@ static void hand_over(struct request *request, int status, struct MHD_Response *
     if (response) {
         add_header(response, "X-Request-Id", request->id);
         add_server_timing(request, response, timing);
-        if (atomic_load(&request->server->draining))
+        if (request->unframed || atomic_load(&request->server->draining))
             add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
     request->status = status;
     request->response = response; /* NULL: http.c drops the connection */
+    if (response)
+        atomic_fetch_add(&request->server->answers_open, 1);
     if (request->suspended) {
         request->suspended = false;
         MHD_resume_connection(request->connection);

@@ -44,10 +44,21 @@ void catalogue_free(struct catalogue *catalogue) {
 
 /* ---- with the mutex held ----------------------------------------------------------------- */
 
+/* The one that was not deleted. */
 static struct pending *find_pending(struct catalogue *catalogue, const char *id) {
     struct pending *pending;
     LIST_FOREACH(pending, &catalogue->pending, link)
-    if (strcmp(pending->id, id) == 0)
+    if (!pending->deleted && strcmp(pending->id, id) == 0)
+        return pending;
+    return NULL;
+}
+
+/* The one of these bytes, deleted or not. An ID has several only when all but one were deleted. */
+static struct pending *find_encode(struct catalogue *catalogue, const char *id,
+                                   const uint8_t digest[DIGEST_BYTES]) {
+    struct pending *pending;
+    LIST_FOREACH(pending, &catalogue->pending, link)
+    if (strcmp(pending->id, id) == 0 && memcmp(pending->digest, digest, DIGEST_BYTES) == 0)
         return pending;
     return NULL;
 }
@@ -57,20 +68,21 @@ static enum presence claim(struct catalogue *catalogue, const char *id,
                            struct waiter *waiter, struct record **record) {
     struct pending *pending = find_pending(catalogue, id);
     waiter->first = false;
-    if (pending) {
-        if (memcmp(pending->digest, digest, DIGEST_BYTES) != 0)
-            return IMAGE_CONFLICT;
-        pending->deleted = false; /* whoever deleted it did so before this upload */
-        STAILQ_INSERT_TAIL(&pending->waiters, waiter, link);
-        return IMAGE_PENDING;
-    }
-    *record = store_get(catalogue->store, id);
+    if (pending && memcmp(pending->digest, digest, DIGEST_BYTES) != 0)
+        return IMAGE_CONFLICT;
+    *record = pending ? NULL : store_get(catalogue->store, id);
     if (*record) {
         if (memcmp((*record)->digest, digest, DIGEST_BYTES) == 0)
             return IMAGE_PRESENT;
         record_release(*record);
         *record = NULL;
         return IMAGE_CONFLICT;
+    }
+    pending = find_encode(catalogue, id, digest);
+    if (pending) {
+        pending->deleted = false; /* whoever deleted it did so before this upload */
+        STAILQ_INSERT_TAIL(&pending->waiters, waiter, link);
+        return IMAGE_PENDING;
     }
     pending = calloc(1, sizeof *pending);
     if (!pending)
@@ -103,14 +115,14 @@ enum presence catalogue_find(struct catalogue *catalogue, const char *id, struct
     *record = NULL;
     pthread_mutex_lock(&catalogue->mutex);
     struct pending *pending = find_pending(catalogue, id);
-    if (pending && !pending->deleted) {
+    if (pending) {
         presence = IMAGE_PENDING;
         *geometry = pending->geometry;
         if (waiter) {
             waiter->first = false;
             STAILQ_INSERT_TAIL(&pending->waiters, waiter, link);
         }
-    } else if (!pending) {
+    } else {
         *record = store_get(catalogue->store, id);
         if (*record) {
             presence = IMAGE_PRESENT;
@@ -121,9 +133,10 @@ enum presence catalogue_find(struct catalogue *catalogue, const char *id, struct
     return presence;
 }
 
-void catalogue_finish(struct catalogue *catalogue, const char *id, const struct outcome *outcome) {
+void catalogue_finish(struct catalogue *catalogue, const char *id,
+                      const uint8_t digest[DIGEST_BYTES], const struct outcome *outcome) {
     pthread_mutex_lock(&catalogue->mutex);
-    struct pending *pending = find_pending(catalogue, id);
+    struct pending *pending = find_encode(catalogue, id, digest);
     LIST_REMOVE(pending, link);
     if (outcome->record && !pending->deleted)
         store_put(catalogue->store,
@@ -140,11 +153,9 @@ void catalogue_finish(struct catalogue *catalogue, const char *id, const struct 
 bool catalogue_delete(struct catalogue *catalogue, const char *id) {
     pthread_mutex_lock(&catalogue->mutex);
     struct pending *pending = find_pending(catalogue, id);
-    bool there = pending && !pending->deleted;
     if (pending)
         pending->deleted = true;
-    if (store_delete(catalogue->store, id))
-        there = true;
+    bool stored = store_delete(catalogue->store, id);
     pthread_mutex_unlock(&catalogue->mutex);
-    return there;
+    return pending || stored;
 }

@@ -54,7 +54,8 @@ enum presence catalogue_find(struct catalogue *catalogue, const char *id, struct
 
 /* Ends a claim. Keeps the record (the catalogue takes its own reference) unless it failed or was
  * deleted meanwhile; then wakes all waiters. */
-void catalogue_finish(struct catalogue *catalogue, const char *id, const struct outcome *outcome);
+void catalogue_finish(struct catalogue *catalogue, const char *id,
+                      const uint8_t digest[DIGEST_BYTES], const struct outcome *outcome);
 
 /* Forgets the image; of one that is being encoded, the result is not kept. False: there was none.
  */

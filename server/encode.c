@@ -25,7 +25,8 @@ static void finish(struct encode *encode, struct record *record, const struct pr
                   LOG_NUMBER("queue_ms", timing->queue_ms),
                   LOG_NUMBER("decode_ms", timing->decode_ms),
                   LOG_NUMBER("encode_ms", timing->encode_ms));
-    catalogue_finish(encode->server->catalogue, encode->incoming.id, &outcome);
+    catalogue_finish(encode->server->catalogue, encode->incoming.id, encode->incoming.digest,
+                     &outcome);
     record_release(record);
     incoming_free(encode->server, &encode->incoming);
     free(encode);
@@ -111,7 +112,7 @@ void encode_submit(struct server *server, struct incoming *incoming) {
         struct problem problem = {0};
         problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
         struct outcome outcome = {.problem = &problem};
-        catalogue_finish(server->catalogue, incoming->id, &outcome);
+        catalogue_finish(server->catalogue, incoming->id, incoming->digest, &outcome);
         return;
     }
     encode->server = server;

@@ -76,9 +76,9 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         return send_response(http, request);
     }
     if (*size > 0) {
-        request_receive(request, data, *size);
+        bool more = request_receive(request, data, *size);
         *size = 0;
-        return MHD_YES;
+        return more ? MHD_YES : MHD_NO;
     }
     if (!request->complete) {
         connection_set_turn(http->connections, request->peer, TURN_SERVER_WORKS, INT64_MAX);

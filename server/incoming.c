@@ -29,10 +29,9 @@ void incoming_check_query(struct request *request, struct problem *problem) {
 
 /* ---- the three forms of body ------------------------------------------------------------- */
 
-static bool is_multipart(struct request *request) {
-    static const char multipart[] = "multipart/form-data";
+static bool has_type(struct request *request, const char *wanted) {
     const char *type = request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-    return type && strncasecmp(type, multipart, sizeof multipart - 1) == 0;
+    return type && strncasecmp(type, wanted, strlen(wanted)) == 0;
 }
 
 /* JSON begins with a brace, as no image does; so a forgotten Content-Type does not matter. */
@@ -51,11 +50,11 @@ static bool read_body(struct request *request, bool with_prompt, struct upload *
     *upload = (struct upload){0};
     if (body.size == 0) {
         problem_set(problem, PROBLEM_BAD_REQUEST, "the body is empty");
-    } else if (is_multipart(request)) {
+    } else if (has_type(request, "multipart/form-data")) {
         upload_parse_multipart(request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE), body.bytes,
                                body.size, with_prompt, upload, problem);
         body.bytes = NULL;
-    } else if (looks_like_json(&body)) {
+    } else if (has_type(request, "application/json") || looks_like_json(&body)) {
         upload_parse((const char *)body.bytes, body.size, with_prompt, upload, problem);
     } else if (with_prompt) {
         problem_set(problem, PROBLEM_BAD_REQUEST,

@@ -74,7 +74,7 @@ static enum status create_parts(struct server *server, struct error *error) {
 static void destroy_parts(struct server *server) {
     if (server->pool)
         pool_close(server->pool);
-    for (int i = 0; i < 20 && atomic_load(&server->requests_open) > 0; i++)
+    for (int i = 0; i < 20 && atomic_load(&server->answers_open) > 0; i++)
         usleep(TICK_MS * 1000); /* the last answers go out */
     http_stop(server->http);
     pool_free(server->pool);
@@ -200,6 +200,7 @@ static int run(const struct options *options) {
         return 1;
     }
     log_start(options, model_info(server.model));
+    raise_file_limit(options);
     status = create_parts(&server, &error);
     if (status == STATUS_OK) {
         log_event(LOG_INFO, "listening", LOG_STRING("host", options->host),
@@ -237,6 +238,5 @@ int main(int argc, char **argv) {
     log_configure(options.log_level, options.log_format);
     if (options.version)
         return show_version(&options);
-    raise_file_limit(&options);
     return run(&options);
 }

@@ -58,7 +58,7 @@ static const struct row ROWS[] = {
     {"engine", "workers", KIND_NUMBER, AT(workers), 0, 256, "0",
      "computing threads; 0: one for each usable core"},
     {"lanes", "prompt_queue", KIND_NUMBER, AT(prompt_queue), 1, MANY, "512",
-     "prompts that may wait"},
+     "prompts that may wait or be at work"},
     {"lanes", "upload_queue", KIND_NUMBER, AT(upload_queue), 1, MANY, "256",
      "images that may wait to be encoded"},
     {"lanes", "prompt_deadline", KIND_SECONDS, AT(prompt_deadline), 1, MANY, "20",
@@ -132,17 +132,19 @@ static bool read_number(const char *text, const struct row *row, long long *numb
     return true;
 }
 
-static int find_word(const char *const *words, const char *text) {
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], text) == 0)
-            return i;
-    return -1;
-}
-
 static const char *const FORMAT_WORDS[] = {"text", "json", NULL};
 static const char *const LEVEL_WORDS[] = {"debug", "info", "warning", "error", NULL};
 static const char *const SWITCH_WORDS[] = {"false", "true", "no", "yes", "off",
                                            "on",    "0",    "1",  NULL};
+
+/* The index of text among the words; -1, and why not: it is not what `all` says. */
+static int find_word(const char *const *words, const char *text, const char *all, char why[128]) {
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], text) == 0)
+            return i;
+    snprintf(why, 128, "not %s", all);
+    return -1;
+}
 
 static void set_value(struct reader *reader, const struct row *row, const char *where,
                       const char *shown, const char *value) {
@@ -164,24 +166,18 @@ static void set_value(struct reader *reader, const struct row *row, const char *
         read_number(value, row, (long long *)to, why);
         break;
     case KIND_SWITCH:
-        word = find_word(SWITCH_WORDS, value);
-        if (word < 0)
-            snprintf(why, sizeof why, "not true or false");
-        else
+        word = find_word(SWITCH_WORDS, value, "true or false", why);
+        if (word >= 0)
             *(bool *)to = word % 2 == 1;
         break;
     case KIND_FORMAT:
-        word = find_word(FORMAT_WORDS, value);
-        if (word < 0)
-            snprintf(why, sizeof why, "not text or json");
-        else
+        word = find_word(FORMAT_WORDS, value, "text or json", why);
+        if (word >= 0)
             *(enum log_format *)to = (enum log_format)word;
         break;
     case KIND_LEVEL:
-        word = find_word(LEVEL_WORDS, value);
-        if (word < 0)
-            snprintf(why, sizeof why, "not debug, info, warning or error");
-        else
+        word = find_word(LEVEL_WORDS, value, "debug, info, warning or error", why);
+        if (word >= 0)
             *(enum log_level *)to = (enum log_level)word;
         break;
     }
@@ -208,6 +204,45 @@ static int on_ini_key(void *user, const char *section, const char *name, const c
     return 1;
 }
 
+/* The file as inih gets it, line by line. inih tells only the first line that it does not
+ * understand, cuts long ones, and joins indented ones to the one before. */
+struct ini_source {
+    FILE *file;
+    struct reader *reader;
+    int line;
+};
+
+static void line_fault(const struct ini_source *source, const char *why) {
+    char where[32];
+    snprintf(where, sizeof where, "line %d", source->line);
+    fault(source->reader, source->reader->path, where, NULL, why);
+}
+
+static bool line_is_understood(const char *line) {
+    return !*line || strchr(";#", *line) ||
+           (*line == '[' ? strchr(line, ']') : strpbrk(line, "=:"));
+}
+
+/* An ini_reader: gives the next line without indentation; an empty one for a line with a fault. */
+static char *next_line(char *line, int size, void *stream) {
+    struct ini_source *source = stream;
+    if (!fgets(line, size, source->file))
+        return NULL;
+    source->line++;
+    bool whole = strchr(line, '\n') || feof(source->file);
+    for (int c = 0; !whole && c != '\n' && c != EOF;)
+        c = fgetc(source->file);
+    memmove(line, line + strspn(line, " \t"), strlen(line + strspn(line, " \t")) + 1);
+    line[strcspn(line, "\r\n")] = '\0';
+    if (!whole)
+        line_fault(source, "too long");
+    else if (!line_is_understood(line))
+        line_fault(source, "not a [section], a key = value, or a comment");
+    if (!whole || !line_is_understood(line))
+        *line = '\0';
+    return line;
+}
+
 static void read_file(struct reader *reader, const char *path, bool required) {
     FILE *file = fopen(path, "re");
     struct stat status;
@@ -223,15 +258,10 @@ static void read_file(struct reader *reader, const char *path, bool required) {
     }
     reader->path = path;
     snprintf(reader->options->config, sizeof reader->options->config, "%s", path);
-    int line = ini_parse_file(file, on_ini_key, reader);
-    fclose(file);
-    if (line > 0) {
-        char where[32];
-        snprintf(where, sizeof where, "line %d", line);
-        fault(reader, path, where, NULL, "not a [section], a key = value, or a comment");
-    } else if (line < 0) {
+    struct ini_source source = {file, reader, 0};
+    if (ini_parse_stream(next_line, &source, on_ini_key, reader) != 0 || ferror(file))
         fault(reader, path, "the configuration file", NULL, "cannot be read");
-    }
+    fclose(file);
 }
 
 /* ---- the environment --------------------------------------------------------------------- */

@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
-/* A refused body is read to its end, so that the client sees the answer; but not more than this
- * many times what would have been accepted. */
+/* A refused body is read to its end; but not more than this many times what would have been
+ * accepted. */
 enum { DRAIN_FACTOR = 4 };
 
 /* ---- the beginning ----------------------------------------------------------------------- */
@@ -32,53 +33,87 @@ static void choose_request_id(struct request *request) {
     snprintf(request->id, sizeof request->id, "%016llx", (unsigned long long)random);
 }
 
-/* Makes the request one whose body is thrown away; the first reason stays. */
-static struct problem *refuse_body(struct request *request) {
-    if (!request->refusal)
-        request->refusal = calloc(1, sizeof *request->refusal);
-    return request->refusal; /* NULL when out of memory: request_handle answers 500 */
+/* From the first refusal on the body is thrown away. */
+static bool is_refused(const struct request *request) {
+    return request->refusal.type != PROBLEM_NONE;
 }
 
 /* RFC 9112, 3.2. libmicrohttpd would check it too, but answer in HTML. */
 static void check_host(struct request *request, const char *version) {
-    if (strcmp(version, MHD_HTTP_VERSION_1_1) != 0 || request_header(request, MHD_HTTP_HEADER_HOST))
-        return;
-    struct problem *problem = refuse_body(request);
-    if (problem)
-        problem_set(problem, PROBLEM_BAD_REQUEST, "an HTTP/1.1 request needs a Host header");
+    if (strcmp(version, MHD_HTTP_VERSION_1_1) == 0 &&
+        !request_header(request, MHD_HTTP_HEADER_HOST))
+        problem_set(&request->refusal, PROBLEM_BAD_REQUEST,
+                    "an HTTP/1.1 request needs a Host header");
+}
+
+struct framing {
+    int lengths, encodings;
+    bool chunked; /* the last encoding */
+};
+
+static enum MHD_Result look_at_header(void *user, enum MHD_ValueKind kind, const char *name,
+                                      const char *value) {
+    (void)kind;
+    struct framing *framing = user;
+    if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+        framing->lengths++;
+    if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        framing->encodings++;
+        framing->chunked = value && strcasecmp(value, "chunked") == 0;
+    }
+    return MHD_YES;
+}
+
+/* RFC 9112, 6.3: a body whose end two readers may see in different places could hide a request from
+ * a proxy. */
+static void check_framing(struct request *request) {
+    struct framing framing = {0};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, look_at_header, &framing);
+    request->unframed =
+        framing.lengths + framing.encodings > 1 || (framing.encodings == 1 && !framing.chunked);
+    if (request->unframed)
+        problem_set(&request->refusal, PROBLEM_BAD_REQUEST,
+                    "the body needs one Content-Length, or one Transfer-Encoding that is chunked");
+    else if (framing.lengths + framing.encodings == 0 && strcmp(request->method, "POST") == 0)
+        problem_set(&request->refusal, PROBLEM_LENGTH_REQUIRED,
+                    "the request has no body: it needs Content-Length or Transfer-Encoding");
 }
 
 static void check_route(struct request *request) {
     char allow[64];
     request->route = routes_find(request->method, request->path, request->image_id, allow);
-    if (request->route)
-        return;
-    struct problem *problem = refuse_body(request);
-    if (problem && *allow)
-        problem_set(problem, PROBLEM_METHOD_NOT_ALLOWED, "%.100s takes %s", request->path, allow);
-    else if (problem)
-        problem_set(problem, PROBLEM_UNKNOWN_ROUTE, "nothing is at %.100s", request->path);
+    if (!request->route && *allow)
+        problem_set(&request->refusal, PROBLEM_METHOD_NOT_ALLOWED, "%.100s takes %s", request->path,
+                    allow);
+    else if (!request->route)
+        problem_set(&request->refusal, PROBLEM_UNKNOWN_ROUTE, "nothing is at %.100s",
+                    request->path);
 }
 
 static void check_draining(struct request *request) {
-    if (!atomic_load(&request->server->draining) || strcmp(request->method, "POST") != 0)
-        return;
-    struct problem *problem = refuse_body(request);
-    if (problem)
-        problem_set(problem, PROBLEM_DRAINING, "the daemon is stopping; try another or try again");
+    if (atomic_load(&request->server->draining) && strcmp(request->method, "POST") == 0)
+        problem_set(&request->refusal, PROBLEM_DRAINING,
+                    "the daemon is stopping; try another or try again");
 }
 
 static void refuse_size(struct request *request) {
-    struct problem *problem = refuse_body(request);
-    if (problem)
-        problem_set(problem, PROBLEM_TOO_LARGE, "the body is larger than max_body, %lld bytes",
-                    request->server->options->max_body);
+    problem_set(&request->refusal, PROBLEM_TOO_LARGE,
+                "the body is larger than max_body, %lld bytes", request->server->options->max_body);
 }
 
 static unsigned long long content_length(struct request *request) {
     const char *value = request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     return value ? strtoull(value, NULL, 10)
                  : 0; /* libmicrohttpd has checked that it is a number */
+}
+
+/* RFC 9112, 3.2.2: the target of a request may be a whole URL. */
+static const char *path_of(const char *target) {
+    static const char scheme[] = "http://";
+    if (strncasecmp(target, scheme, sizeof scheme - 1) != 0)
+        return target;
+    const char *path = strchr(target + sizeof scheme - 1, '/');
+    return path ? path : "/";
 }
 
 struct request *request_begin(struct server *server, struct MHD_Connection *connection,
@@ -90,7 +125,7 @@ struct request *request_begin(struct server *server, struct MHD_Connection *conn
     request->connection = connection;
     request->method = method;
     request->started_ns = clock_now_ns();
-    request->path = strdup(path);
+    request->path = strdup(path_of(path));
     if (!request->path) {
         free(request);
         return NULL;
@@ -99,17 +134,22 @@ struct request *request_begin(struct server *server, struct MHD_Connection *conn
     choose_request_id(request);
     check_host(request, version);
     check_route(request);
+    check_framing(request);
     check_draining(request);
     if (content_length(request) > (unsigned long long)server->options->max_body)
         refuse_size(request);
     return request;
 }
 
+/* How much of a refused body is read, so that the client comes to see the answer. */
+static unsigned long long most_to_drain(const struct request *request) {
+    return (unsigned long long)request->server->options->max_body * DRAIN_FACTOR;
+}
+
 bool request_refused_early(struct request *request) {
-    if (!request->refusal)
-        return false;
-    unsigned long long most = (unsigned long long)request->server->options->max_body * DRAIN_FACTOR;
-    return request_header(request, MHD_HTTP_HEADER_EXPECT) || content_length(request) > most;
+    return is_refused(request) &&
+           (request->unframed || request_header(request, MHD_HTTP_HEADER_EXPECT) ||
+            content_length(request) > most_to_drain(request));
 }
 
 /* ---- the body ---------------------------------------------------------------------------- */
@@ -163,21 +203,20 @@ static void append(struct request *request, const char *data, size_t size) {
         body->bytes[body->size] = '\0';
         return;
     }
-    struct problem *problem = refuse_body(request);
-    if (problem)
-        problem_set(problem, PROBLEM_OVERLOADED,
-                    "the uploads in flight fill upload_memory, %lld bytes",
-                    request->server->options->upload_memory);
+    problem_set(&request->refusal, PROBLEM_OVERLOADED,
+                "the uploads in flight fill upload_memory, %lld bytes",
+                request->server->options->upload_memory);
 }
 
-void request_receive(struct request *request, const char *data, size_t size) {
+bool request_receive(struct request *request, const char *data, size_t size) {
     request->received += size;
-    if (!request->refusal && request->received > (size_t)request->server->options->max_body)
+    if (request->received > (size_t)request->server->options->max_body)
         refuse_size(request); /* no Content-Length announced it */
-    if (!request->refusal)
+    if (!is_refused(request))
         append(request, data, size);
-    if (request->refusal)
+    if (is_refused(request))
         body_free(request->server, &request->body);
+    return request->received <= most_to_drain(request);
 }
 
 struct body request_take_body(struct request *request) {
@@ -213,8 +252,8 @@ static enum MHD_Result check_parameter(void *user, enum MHD_ValueKind kind, cons
 void request_handle(struct request *request) {
     struct problem query = {0};
     request->complete = true;
-    if (request->refusal) {
-        request_refuse(request, request->refusal);
+    if (is_refused(request)) {
+        request_refuse(request, &request->refusal);
         return;
     }
     struct query_check check = {request->route, &query};
@@ -231,8 +270,9 @@ void request_free(struct request *request) {
     body_free(request->server, &request->body);
     if (request->response)
         MHD_destroy_response(request->response);
+    if (request->response)
+        atomic_fetch_sub(&request->server->answers_open, 1);
     atomic_fetch_sub(&request->server->requests_open, 1);
-    free(request->refusal);
     free(request->path);
     free(request);
 }

@@ -46,9 +46,10 @@ struct request {
     int64_t started_ns;
 
     struct body body;
-    size_t received;         /* bytes of the body, also of one that is thrown away */
-    bool complete;           /* the body is there, the handler was called */
-    struct problem *refusal; /* why the body is only read to be thrown away; owned */
+    size_t received;        /* bytes of the body, also of one that is thrown away */
+    bool complete;          /* the body is there, the handler was called */
+    bool unframed;          /* where the body ends is not certain: nothing may follow it */
+    struct problem refusal; /* why the body is only read to be thrown away; or none */
 
     int status; /* of the answer */
     struct MHD_Response *response;
@@ -92,8 +93,8 @@ void body_release(struct server *server, size_t capacity);
 /* After the headers. NULL when out of memory: drop the connection. */
 struct request *request_begin(struct server *server, struct MHD_Connection *connection,
                               const char *path, const char *method, const char *version);
-/* A piece of the body. */
-void request_receive(struct request *request, const char *data, size_t size);
+/* A piece of the body. False: enough was thrown away; drop the connection. */
+bool request_receive(struct request *request, const char *data, size_t size);
 /* The body is complete: calls the handler, or answers what is wrong. */
 void request_handle(struct request *request);
 /* Whether to answer right after the headers, and not read the body. */

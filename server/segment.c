@@ -16,9 +16,12 @@ struct segmenting {
     struct segmentation *results; /* one for each prompt */
     size_t done;
     struct timing timing;
+    size_t admitted; /* prompts, counted in server->prompts_open */
 };
 
 static void end(struct segmenting *segmenting) {
+    if (segmenting->admitted > 0)
+        atomic_fetch_sub(&segmenting->request->server->prompts_open, segmenting->admitted);
     for (size_t i = 0; i < segmenting->done; i++)
         segmentation_free(&segmenting->results[i]);
     free(segmenting->results);
@@ -31,6 +34,10 @@ static void fail(struct segmenting *segmenting, enum problem_type type, const ch
     struct request *request = segmenting->request;
     end(segmenting);
     request_refuse_with(request, type, "%s", detail);
+}
+
+static void fail_draining(struct segmenting *segmenting) {
+    fail(segmenting, PROBLEM_DRAINING, "the daemon is stopping");
 }
 
 static void succeed(struct segmenting *segmenting) {
@@ -75,26 +82,32 @@ static void run(struct pool_job *job, struct worker *worker) {
     struct segmenting *segmenting = (struct segmenting *)job;
     struct error error = {0};
     segmenting->timing.queue_ms += (double)(clock_now_ns() - job->queued_ns) * 1e-6;
-    do {
-        enum status status = segment_next(segmenting, worker, &error);
-        if (status != STATUS_OK) {
-            fail(segmenting, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
-                 error.message);
-            return;
-        }
-        if (segmenting->done == segmenting->prompts.count) {
-            succeed(segmenting);
-            return;
-        }
-    } while (!worker_requeue(worker, job));
+    enum status status = segment_next(segmenting, worker, &error);
+    if (status != STATUS_OK)
+        fail(segmenting, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
+             error.message);
+    else if (segmenting->done == segmenting->prompts.count)
+        succeed(segmenting);
+    else if (!worker_requeue(worker, job))
+        fail_draining(segmenting);
 }
 
 static void expire(struct pool_job *job) {
     struct segmenting *segmenting = (struct segmenting *)job;
     if (atomic_load(&segmenting->request->server->draining))
-        fail(segmenting, PROBLEM_DRAINING, "the daemon is stopping");
+        fail_draining(segmenting);
     else
         fail(segmenting, PROBLEM_DEADLINE, "the prompt waited for longer than prompt_deadline");
+}
+
+/* Counts the prompts, and with them the masks that may be held. One request alone is never too
+ * much. */
+static bool admit(struct segmenting *segmenting) {
+    struct server *server = segmenting->request->server;
+    const size_t count = segmenting->prompts.count;
+    const size_t open = atomic_fetch_add(&server->prompts_open, count);
+    segmenting->admitted = count;
+    return open == 0 || open + count <= (size_t)server->options->prompt_queue;
 }
 
 /* With the record at hand. */
@@ -104,10 +117,10 @@ static void submit(struct segmenting *segmenting) {
     segmenting->job.expire = expire;
     segmenting->job.deadline_ns =
         clock_now_ns() + (int64_t)server->options->prompt_deadline * 1000000000;
-    if (pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))
+    if (admit(segmenting) && pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))
         return;
     if (atomic_load(&server->draining))
-        fail(segmenting, PROBLEM_DRAINING, "the daemon is stopping");
+        fail_draining(segmenting);
     else
         fail(segmenting, PROBLEM_OVERLOADED, "too many prompts wait (prompt_queue)");
 }

@@ -22,6 +22,8 @@ struct server {
     struct http *http;
     atomic_bool draining;        /* SIGTERM came: no new work */
     atomic_size_t requests_open; /* from their headers until their answer is sent */
+    atomic_size_t answers_open;  /* of these, the ones whose answer is there to be sent */
+    atomic_size_t prompts_open;  /* waiting or being answered; options->prompt_queue at most */
     atomic_size_t body_bytes;    /* held for request bodies; options->upload_memory at most */
 };
 

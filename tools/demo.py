@@ -20,7 +20,8 @@ import draw_sample
 def start_daemon(maskd, log_path):
     """Starts maskd on a free port; gives the process and its URL."""
     with open(log_path, "w") as log:
-        process = subprocess.Popen([maskd, "--port", "0"], stderr=log)
+        flags = ["--host", "127.0.0.1", "--port", "0", "--log-format", "text", "--log-level", "info"]
+        process = subprocess.Popen([maskd, *flags], stderr=log)
     for _ in range(200):
         text = open(log_path).read()
         found = re.search(r"listening host=\S+ port=(\d+)", text)
@@ -29,6 +30,7 @@ def start_daemon(maskd, log_path):
         if process.poll() is not None:
             break
         time.sleep(0.05)
+    process.kill()
     sys.exit(f"demo: the daemon did not start:\n{open(log_path).read()}")
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 WIDTH, HEIGHT = 1280, 853
 TABLE = 560  # where the table begins
 
-# What the demo prompts: a point on the apple, a box around the jug, both on the book.
+# What the demo prompts: a point on the apple, a box around the book, both on the jug.
 APPLE = (360, 560, 130)
 JUG = (590, 250, 830, 700)
 BOOK = [(880, 640), (1160, 590), (1215, 690), (930, 750)]

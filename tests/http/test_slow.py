@@ -80,12 +80,6 @@ def endless_chunks(connection):
         time.sleep(PACE / 10)
 
 
-def flood_of_chunks(connection):
-    connection.send(head("POST", "/v1/images", "Transfer-Encoding: chunked"))
-    while True:
-        connection.send(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-
-
 def never_reading(connection):
     while True:
         connection.send(head("GET", "/v1/images/none") * 100)
@@ -114,7 +108,6 @@ class Slow(DaemonCase):
             "half a chunk": stall(head("POST", "/v1/images", "Transfer-Encoding: chunked") +
                                   b"FFFF\r\nhello"),
             "endless chunks": endless_chunks,
-            "flood of chunks": flood_of_chunks,
             "refused slow body": dribble(post("/nothing", bytes(200))),
             "100-continue": dribble(head("POST", "/v1/images", "Content-Length: 500",
                                          "Expect: 100-continue") + bytes(100)),

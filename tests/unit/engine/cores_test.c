@@ -14,12 +14,20 @@ static struct {
     const char *cpu_max, *quota, *period;
     int affinity; /* cores; 0: the call fails */
     long online;
+    const char *own;           /* /proc/self/cgroup */
+    const char *outer, *inner; /* cpu.max of /a and of /a/b */
 } fake;
 
 static FILE *fake_open(const char *path, const char *mode) {
     const char *text = NULL;
     if (strcmp(path, "/sys/fs/cgroup/cpu.max") == 0)
         text = fake.cpu_max;
+    else if (strcmp(path, "/proc/self/cgroup") == 0)
+        text = fake.own;
+    else if (strcmp(path, "/sys/fs/cgroup/a/cpu.max") == 0)
+        text = fake.outer;
+    else if (strcmp(path, "/sys/fs/cgroup/a/b/cpu.max") == 0)
+        text = fake.inner;
     else if (strcmp(path, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us") == 0)
         text = fake.quota;
     else if (strcmp(path, "/sys/fs/cgroup/cpu/cpu.cfs_period_us") == 0)
@@ -93,6 +101,33 @@ START_TEST(affinity_and_quota) {
 }
 END_TEST
 
+/* The quota that counts is the least of the process's own cgroup and of those around it. */
+START_TEST(quotas_of_cgroups_in_cgroups) {
+    static const struct {
+        const char *own, *root, *outer, *inner;
+        int expected;
+    } cases[] = {
+        {"0::/a/b\n", NULL, NULL, NULL, 8},
+        {"0::/a/b\n", NULL, "max 100000\n", "300000 100000\n", 3},
+        {"0::/a/b\n", NULL, "200000 100000\n", "max 100000\n", 2},
+        {"0::/a/b\n", NULL, "200000 100000\n", "300000 100000\n", 2},
+        {"0::/a/b\n", "100000 100000\n", "200000 100000\n", "300000 100000\n", 1},
+        {"1:cpu:/x\n0::/a\n", NULL, "400000 100000\n", "300000 100000\n", 4},
+        {"0::/\n", "500000 100000\n", "200000 100000\n", NULL, 5},
+        {"nonsense", "500000 100000\n", "200000 100000\n", NULL, 5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memset(&fake, 0, sizeof fake);
+        fake.affinity = 8;
+        fake.own = cases[i].own;
+        fake.cpu_max = cases[i].root;
+        fake.outer = cases[i].outer;
+        fake.inner = cases[i].inner;
+        ck_assert_msg(included_usable_cores() == cases[i].expected, "case %zu", i);
+    }
+}
+END_TEST
+
 /* The real ones: at least one, at most those of this thread's affinity. */
 START_TEST(cores_of_this_machine) {
     cpu_set_t all, one;
@@ -113,6 +148,7 @@ Suite *cores_suite(void) {
     Suite *suite = suite_create("cores");
     TCase *cases = tcase_create("cores");
     tcase_add_test(cases, affinity_and_quota);
+    tcase_add_test(cases, quotas_of_cgroups_in_cgroups);
     tcase_add_test(cases, cores_of_this_machine);
     suite_add_tcase(suite, cases);
     return suite;

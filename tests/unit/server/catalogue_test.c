@@ -67,17 +67,21 @@ static enum presence look(const char *id) {
 }
 
 /* What an encode does in the end. */
-static void finish(const char *id) {
-    struct outcome outcome = {.record = record_create(id, DIGEST), .timing.encode_ms = 7};
+static void finish_other(const char *id, const uint8_t *digest) {
+    struct outcome outcome = {.record = record_create(id, digest), .timing.encode_ms = 7};
     outcome.record->embedding.geometry = GEOMETRY;
-    catalogue_finish(catalogue, id, &outcome);
+    catalogue_finish(catalogue, id, digest, &outcome);
     record_release(outcome.record);
 }
 
-static void finish_failed(const char *id, enum problem_type type) {
+static void finish(const char *id) {
+    finish_other(id, DIGEST);
+}
+
+static void finish_failed(const char *id, const uint8_t *digest, enum problem_type type) {
     struct problem problem = {.type = type};
     struct outcome outcome = {.problem = &problem};
-    catalogue_finish(catalogue, id, &outcome);
+    catalogue_finish(catalogue, id, digest, &outcome);
 }
 
 static void check_woken(struct listener *listener, bool first) {
@@ -163,14 +167,14 @@ START_TEST(a_failure_is_told_and_forgotten) {
     struct record *record;
     ck_assert_int_eq(claim("a", DIGEST, &first, &record), IMAGE_CLAIMED);
     ck_assert_int_eq(claim("a", DIGEST, &second, &record), IMAGE_PENDING);
-    finish_failed("a", PROBLEM_DEADLINE);
+    finish_failed("a", DIGEST, PROBLEM_DEADLINE);
     ck_assert_int_eq(first.woken + second.woken, 2);
     ck_assert_int_eq(first.problem, PROBLEM_DEADLINE);
     ck_assert_int_eq(second.problem, PROBLEM_DEADLINE);
     ck_assert_ptr_null(second.record);
     ck_assert_int_eq(look("a"), IMAGE_ABSENT);
     ck_assert_int_eq(claim("a", OTHER_DIGEST, &third, &record), IMAGE_CLAIMED);
-    finish_failed("a", PROBLEM_INTERNAL);
+    finish_failed("a", OTHER_DIGEST, PROBLEM_INTERNAL);
     ck_assert_int_eq(third.problem, PROBLEM_INTERNAL);
 }
 END_TEST
@@ -221,6 +225,26 @@ static void wake_and_claim(struct waiter *waiter, const struct outcome *outcome)
     record_release(record);
     ck_assert_int_eq(claim("b", DIGEST, listener, &record), IMAGE_CLAIMED);
 }
+
+/* The ID is free at once, though the first encode goes on. */
+START_TEST(a_deleted_id_can_hold_other_bytes) {
+    struct listener listener = make_listener(), other = make_listener(), late = make_listener();
+    struct record *record;
+    ck_assert_int_eq(claim("a", DIGEST, &listener, &record), IMAGE_CLAIMED);
+    ck_assert(catalogue_delete(catalogue, "a"));
+    ck_assert_int_eq(claim("a", OTHER_DIGEST, &other, &record), IMAGE_CLAIMED);
+    ck_assert_int_eq(claim("a", DIGEST, &late, &record), IMAGE_CONFLICT);
+    ck_assert_int_eq(look("a"), IMAGE_PENDING);
+    finish("a");
+    check_woken(&listener, true);
+    ck_assert_int_eq(other.woken, 0);
+    ck_assert_int_eq(look("a"), IMAGE_PENDING);
+    finish_other("a", OTHER_DIGEST);
+    check_woken(&other, true);
+    ck_assert_int_eq(look("a"), IMAGE_PRESENT);
+    ck_assert_int_eq(claim("a", DIGEST, &late, &record), IMAGE_CONFLICT);
+}
+END_TEST
 
 START_TEST(a_waiter_is_its_owners_again_when_woken) {
     struct listener listener = make_listener();
@@ -279,7 +303,7 @@ static void *run_client(void *argument) {
             if (rand_r(&client->seed) % 4)
                 finish(id);
             else
-                finish_failed(id, PROBLEM_INTERNAL);
+                finish_failed(id, DIGEST, PROBLEM_INTERNAL);
         }
         if (presence == IMAGE_PRESENT) {
             client->presences++;
@@ -332,6 +356,7 @@ Suite *catalogue_suite(void) {
     tcase_add_test(cases, a_failure_is_told_and_forgotten);
     tcase_add_test(cases, what_is_deleted_while_it_is_encoded_is_not_kept);
     tcase_add_test(cases, an_upload_after_the_deletion_counts);
+    tcase_add_test(cases, a_deleted_id_can_hold_other_bytes);
     tcase_add_test(cases, a_waiter_is_its_owners_again_when_woken);
     tcase_add_test(cases, threads_share_a_catalogue);
     suite_add_tcase(suite, cases);

@@ -141,6 +141,25 @@ END_TEST
 
 /* ---- the environment --------------------------------------------------------------------- */
 
+START_TEST(every_line_of_a_file_is_read_by_itself) {
+    char text[1024];
+    snprintf(
+        text, sizeof text,
+        "[server]\nnonsense\n  port = 81\n\thost = ::1\n[broken\n; fine\nmodel = %0300d\nmore\n",
+        1);
+    write_file("a.ini", text);
+    struct reading reading = read_options("--config", "a.ini");
+    ck_assert_str_eq(reading.faults,
+                     "a.ini: line 2: not a [section], a key = value, or a comment\n"
+                     "a.ini: line 5: not a [section], a key = value, or a comment\n"
+                     "a.ini: line 7: too long\n"
+                     "a.ini: line 8: not a [section], a key = value, or a comment\n");
+    ck_assert_int_eq(reading.count, 4);
+    ck_assert_int_eq(reading.options.port, 81);
+    ck_assert_str_eq(reading.options.host, "::1");
+}
+END_TEST
+
 START_TEST(faults_of_the_environment_name_the_variable) {
     setenv("MASKD_PROT", "1", 1);
     struct reading reading = read_options(NULL);
@@ -329,6 +348,7 @@ Suite *options_suite(void) {
     tcase_add_test(cases, a_file_that_is_named_must_be_there);
     tcase_add_test(cases, a_directory_is_no_configuration_file);
     tcase_add_test(cases, faults_of_a_file_name_the_place);
+    tcase_add_test(cases, every_line_of_a_file_is_read_by_itself);
     tcase_add_test(cases, faults_of_the_environment_name_the_variable);
     tcase_add_test(cases, service_links_are_not_options);
     tcase_add_test(cases, service_links_of_neighbours_are_not_options);

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "server/sessions.h"
-#include "tests/unit/engine/model_fixture.h"
 #include "tests/unit/engine/naive.h"
 #include "tests/unit/engine/pool_fixture.h"
+#include "tests/unit/engine/sam/model_fixture.h"
 #include "tests/unit/suites.h"
 
 static struct model_fixture fixture;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/image/internal.h"
-#include "tests/unit/engine/image_fixture.h"
+#include "tests/unit/engine/image/image_fixture.h"
 #include "tests/unit/suites.h"
 
 static const struct {

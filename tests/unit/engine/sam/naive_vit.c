@@ -1,4 +1,4 @@
-#include "tests/unit/engine/naive_vit.h"
+#include "tests/unit/engine/sam/naive_vit.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,9 +7,9 @@
 
 #include "engine/sam/mask_upsample.h"
 #include "engine/weights/mobile_sam_tensors.h"
-#include "tests/unit/engine/model_fixture.h"
 #include "tests/unit/engine/naive.h"
 #include "tests/unit/engine/pool_fixture.h"
+#include "tests/unit/engine/sam/model_fixture.h"
 #include "tests/unit/suites.h"
 
 enum { WIDTH = 90, HEIGHT = 61 };

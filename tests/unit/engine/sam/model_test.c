@@ -7,9 +7,9 @@
 #include "engine/engine.h"
 #include "engine/sam/tiny_vit.h"
 #include "engine/weights/mobile_sam_tensors.h"
-#include "tests/unit/engine/model_fixture.h"
 #include "tests/unit/engine/naive.h"
 #include "tests/unit/engine/pool_fixture.h"
+#include "tests/unit/engine/sam/model_fixture.h"
 #include "tests/unit/suites.h"
 
 /* ---- geometry ---------------------------------------------------------------------------- */

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "engine/sam/mask_decoder.h"
-#include "tests/unit/engine/kernels_fixture.h"
+#include "tests/unit/engine/kernels/kernels_fixture.h"
 #include "tests/unit/engine/naive.h"
-#include "tests/unit/engine/naive_decoder.h"
 #include "tests/unit/engine/pool_fixture.h"
+#include "tests/unit/engine/sam/naive_decoder.h"
 #include "tests/unit/suites.h"
 
 static struct random_weights fixture;

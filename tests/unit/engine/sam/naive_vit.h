@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "engine/image/image.h"
-#include "tests/unit/engine/weights_fixture.h"
+#include "tests/unit/engine/sam/weights_fixture.h"
 
 /* A layer by the name of its module, and its input, [side][side][channels]. */
 struct naive_layer {

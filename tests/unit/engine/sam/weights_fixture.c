@@ -1,4 +1,4 @@
-#include "tests/unit/engine/weights_fixture.h"
+#include "tests/unit/engine/sam/weights_fixture.h"
 
 #include <check.h>
 #include <math.h>

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/weights/tensor.h"
-#include "tests/unit/engine/import_fixture.h"
+#include "tests/unit/engine/weights/import/import_fixture.h"
 #include "tests/unit/suites.h"
 
 /* ---- rules ------------------------------------------------------------------------------- */

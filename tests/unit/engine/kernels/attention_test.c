@@ -4,7 +4,7 @@
 
 #include "engine/engine.h"
 #include "engine/kernels/attention.h"
-#include "tests/unit/engine/kernels_fixture.h"
+#include "tests/unit/engine/kernels/kernels_fixture.h"
 #include "tests/unit/engine/naive.h"
 #include "tests/unit/suites.h"
 

@@ -1,4 +1,4 @@
-#include "tests/unit/engine/import_fixture.h"
+#include "tests/unit/engine/weights/import/import_fixture.h"
 
 #include <check.h>
 #include <stdio.h>

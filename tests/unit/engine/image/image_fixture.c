@@ -1,4 +1,4 @@
-#include "tests/unit/engine/image_fixture.h"
+#include "tests/unit/engine/image/image_fixture.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "tests/unit/engine/kernels_fixture.h"
+#include "tests/unit/engine/kernels/kernels_fixture.h"
 #include "tests/unit/engine/naive.h"
 #include "tests/unit/suites.h"
 

@@ -4,7 +4,7 @@
 
 #include "engine/engine.h"
 #include "engine/sam/mask_decoder.h"
-#include "tests/unit/engine/weights_fixture.h"
+#include "tests/unit/engine/sam/weights_fixture.h"
 
 struct model_fixture {
     struct random_weights random;

@@ -1,4 +1,4 @@
-#include "tests/unit/engine/naive_decoder.h"
+#include "tests/unit/engine/sam/naive_decoder.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 
 #include "engine/engine.h"
-#include "tests/unit/engine/kernels_fixture.h"
+#include "tests/unit/engine/kernels/kernels_fixture.h"
 #include "tests/unit/engine/naive.h"
-#include "tests/unit/engine/naive_vit.h"
 #include "tests/unit/engine/pool_fixture.h"
+#include "tests/unit/engine/sam/naive_vit.h"
 #include "tests/unit/suites.h"
 
 static struct random_weights fixture;

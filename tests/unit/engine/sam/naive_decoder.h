@@ -5,7 +5,7 @@
 #define TESTS_UNIT_ENGINE_NAIVE_DECODER_H
 
 #include "engine/sam/mask_decoder.h"
-#include "tests/unit/engine/weights_fixture.h"
+#include "tests/unit/engine/sam/weights_fixture.h"
 
 struct naive_decoder {
     const struct random_weights *weights;

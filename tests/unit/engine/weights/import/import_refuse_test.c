@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/engine/import_fixture.h"
+#include "tests/unit/engine/weights/import/import_fixture.h"
 #include "tests/unit/suites.h"
 
 static enum status import_bytes(const uint8_t *bytes, size_t size, struct error *error) {

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "engine/sam/prompt_encoder.h"
-#include "tests/unit/engine/kernels_fixture.h"
+#include "tests/unit/engine/kernels/kernels_fixture.h"
 #include "tests/unit/engine/naive.h"
 #include "tests/unit/engine/pool_fixture.h"
-#include "tests/unit/engine/weights_fixture.h"
+#include "tests/unit/engine/sam/weights_fixture.h"
 #include "tests/unit/suites.h"
 
 static struct random_weights fixture;

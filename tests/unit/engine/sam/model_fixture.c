@@ -1,4 +1,4 @@
-#include "tests/unit/engine/model_fixture.h"
+#include "tests/unit/engine/sam/model_fixture.h"
 
 #include <check.h>
 #include <stdio.h>

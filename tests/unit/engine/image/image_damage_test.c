@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/engine/image_fixture.h"
+#include "tests/unit/engine/image/image_fixture.h"
 #include "tests/unit/suites.h"
 
 /* One file, or more where their readers differ, of each format. */
