@@ -15,6 +15,7 @@ enum {
     CROSS_HEAD = CROSS_DIM / SAM_HEADS,
     SELF_HEAD = SAM_DIM / SAM_HEADS,
     ROWS_MAX = SAM_HEADS * SAM_TOKENS_MAX, /* one row for each head and token */
+    FOLDED_TOKENS_MAX = 17, /* with more, folding takes more multiplications than it saves */
     MLP_DIM = 2048,
     UPSCALE1_CHANNELS = SAM_DIM / 4,
     UPSCALE2_CHANNELS = SAM_DIM / 8,
@@ -24,11 +25,11 @@ enum {
 struct partial {
     float max[ROWS_MAX];              /* of the scaled scores */
     float sum[ROWS_MAX];              /* of exp(score - max) */
-    float values[ROWS_MAX * SAM_DIM]; /* of exp(score - max) times the keys */
+    float values[ROWS_MAX * SAM_DIM]; /* of exp(score - max) times the keys, or their values */
 };
 
 /* One prompt's activations: the session's arena. Matrices "by row" have a row for each head and
- * token. */
+ * token. When nothing is folded, to_image, from_tokens and token_values are q, k and v. */
 struct activations {
     float keys[SAM_GRID * SAM_DIM];
     float queries[SAM_TOKENS_MAX * SAM_DIM];
@@ -42,9 +43,16 @@ struct activations {
     float from_tokens[ROWS_MAX * SAM_DIM];  /* by row: k_h Wq_h */
     float from_offset[ROWS_MAX];            /* by row: bq_h k_h */
     float token_values[ROWS_MAX * SAM_DIM]; /* by row: v_h Wo_h */
-    float gathered[ROWS_MAX * SAM_DIM];     /* by row: the merged weighted sums of keys */
+    float gathered[ROWS_MAX * SAM_DIM];     /* by row: the merged weighted sums of keys (values) */
     float hyper[SAM_MASK_TOKENS * UPSCALE2_CHANNELS];
     struct partial partials[PASS_TILES];
+};
+
+/* One tile of a pass, in its worker's scratch. */
+struct tile {
+    float placed[TILE_POSITIONS * SAM_DIM]; /* keys + position */
+    float scores[ROWS_MAX * TILE_POSITIONS];
+    float projected[TILE_POSITIONS * CROSS_DIM];
 };
 
 /* One prompt on its way. */
@@ -54,9 +62,11 @@ struct decoding {
     struct activations *at;
     size_t tokens; /* t */
     size_t rows;   /* SAM_HEADS * t */
+    bool folded;   /* projections of the image side into the tokens */
     /* of the pass that runs: */
     const struct two_way_layer
         *image_side; /* whose "image attends to tokens" it does; NULL: none, it makes the keys */
+    const struct attention *gathering; /* the "tokens attend to image" that it does */
     /* of the upscaling: */
     unsigned wanted;
     size_t wanted_count;
@@ -68,9 +78,9 @@ size_t mask_decoder_arena_floats(void) {
 }
 
 size_t mask_decoder_tile_scratch_bytes(void) {
-    size_t pass = TILE_POSITIONS * SAM_DIM + TILE_POSITIONS * ROWS_MAX;
-    size_t upscale = UPSCALE_POSITIONS * SAM_DIM * 3 + SAM_MASK_TOKENS * UPSCALE_POSITIONS * 16;
-    return sizeof(float) * (pass > upscale ? pass : upscale);
+    const size_t upscale = sizeof(float) * (UPSCALE_POSITIONS * SAM_DIM * 3 +
+                                            SAM_MASK_TOKENS * UPSCALE_POSITIONS * 16);
+    return sizeof(struct tile) > upscale ? sizeof(struct tile) : upscale;
 }
 
 /* y = x W^T + b */
@@ -132,9 +142,14 @@ static void token_mlp(struct decoding *job, const struct two_way_layer *layer) {
 }
 
 /* Folds the key projection into the queries: to_image. */
-static void fold_token_to_image(struct decoding *job, const struct attention *attention) {
+static void prepare_token_to_image(struct decoding *job, const struct attention *attention) {
     struct activations *at = job->at;
     size_t t = job->tokens;
+    job->gathering = attention;
+    if (!job->folded) {
+        project(job, &attention->q, at->queries_placed, t, at->to_image);
+        return;
+    }
     project(job, &attention->q, at->queries_placed, t, at->q);
     for (size_t head = 0; head < SAM_HEADS; head++)
         matmul_nn(t, SAM_DIM, CROSS_HEAD, (struct matrix){at->q + head * CROSS_HEAD, CROSS_DIM},
@@ -142,40 +157,51 @@ static void fold_token_to_image(struct decoding *job, const struct attention *at
                   at->to_image + head * t * SAM_DIM, SAM_DIM);
 }
 
-/* Merges the tiles' softmaxes into weighted sums of keys. */
+/* Merges the tiles' softmaxes into weighted sums of keys (values). */
 static void merge_partials(struct decoding *job) {
     struct activations *at = job->at;
+    const size_t width = job->folded ? SAM_DIM : CROSS_HEAD;
     for (size_t row = 0; row < job->rows; row++) {
         float max = at->partials[0].max[row], sum = 0;
         for (size_t i = 1; i < PASS_TILES; i++)
             max = fmaxf(max, at->partials[i].max[row]);
-        float *merged = at->gathered + row * SAM_DIM;
-        memset(merged, 0, SAM_DIM * sizeof *merged);
+        float *merged = at->gathered + row * width;
+        memset(merged, 0, width * sizeof *merged);
         for (size_t i = 0; i < PASS_TILES; i++) {
             float weight = expf(at->partials[i].max[row] - max);
-            const float *values = at->partials[i].values + row * SAM_DIM;
+            const float *values = at->partials[i].values + row * width;
             sum += weight * at->partials[i].sum[row];
-            for (size_t c = 0; c < SAM_DIM; c++)
+            for (size_t c = 0; c < width; c++)
                 merged[c] += weight * values[c];
         }
-        for (size_t c = 0; c < SAM_DIM; c++)
+        for (size_t c = 0; c < width; c++)
             merged[c] /= sum;
     }
 }
 
-/* What the tokens gathered from the image: values' projection, heads joined, out projection, added
- * to the queries. */
-static void finish_token_to_image(struct decoding *job, const struct attention *attention,
-                                  const struct layer_norm *norm) {
+/* The heads' sums, by row, become attended, [t][CROSS_DIM]; with the values' projection unless it
+ * was done. */
+static void join_heads(struct decoding *job, const struct attention *attention) {
     struct activations *at = job->at;
-    const struct kernels *kernels = job->decoder->kernels;
-    size_t t = job->tokens;
-    merge_partials(job);
-    for (size_t head = 0; head < SAM_HEADS; head++)
+    const size_t t = job->tokens;
+    for (size_t row = 0; !job->folded && row < job->rows; row++)
+        memcpy(at->attended + row % t * CROSS_DIM + row / t * CROSS_HEAD,
+               at->gathered + row * CROSS_HEAD, CROSS_HEAD * sizeof(float));
+    for (size_t head = 0; job->folded && head < SAM_HEADS; head++)
         matmul_nt(t, CROSS_HEAD, SAM_DIM,
                   (struct matrix){at->gathered + head * t * SAM_DIM, SAM_DIM},
                   (struct matrix){attention->v.weight + head * CROSS_HEAD * SAM_DIM, SAM_DIM}, 0.0f,
                   at->attended + head * CROSS_HEAD, CROSS_DIM);
+}
+
+/* What the tokens gathered from the image: heads joined, out projection, added to the queries. */
+static void finish_token_to_image(struct decoding *job, const struct layer_norm *norm) {
+    struct activations *at = job->at;
+    const struct kernels *kernels = job->decoder->kernels;
+    const struct attention *attention = job->gathering;
+    size_t t = job->tokens;
+    merge_partials(job);
+    join_heads(job, attention);
     kernels->bias_add(at->attended, t, CROSS_DIM, attention->v.bias);
     linear_accumulate(&attention->out, at->attended, t, at->queries);
     kernels->bias_add(at->queries, t, SAM_DIM, attention->out.bias);
@@ -185,9 +211,15 @@ static void finish_token_to_image(struct decoding *job, const struct attention *
 
 /* Folds the query and out projections of "image attends to tokens": from_tokens, from_offset,
  * token_values. */
-static void fold_image_to_token(struct decoding *job, const struct attention *attention) {
+static void prepare_image_to_token(struct decoding *job, const struct attention *attention) {
     struct activations *at = job->at;
     size_t t = job->tokens;
+    if (!job->folded) {
+        project(job, &attention->k, at->queries_placed, t, at->from_tokens);
+        project(job, &attention->v, at->queries, t, at->token_values);
+        memset(at->from_offset, 0, job->rows * sizeof(float));
+        return;
+    }
     project(job, &attention->k, at->queries_placed, t, at->k);
     project(job, &attention->v, at->queries, t, at->v);
     for (size_t head = 0; head < SAM_HEADS; head++) {
@@ -217,20 +249,72 @@ static void make_keys(const struct decoding *job, size_t first, float *keys) {
         kernels->bias_add(keys, TILE_POSITIONS, SAM_DIM, input->dense_everywhere);
 }
 
+/* scores, by row: the rows' products with the positions; or, with heads of a projected width, the
+ * tokens' with what the positions project to. */
+static void score(const struct decoding *job, const float *rows, const struct linear *projection,
+                  bool biased, struct tile *tile) {
+    if (job->folded) {
+        matmul_nt(job->rows, TILE_POSITIONS, SAM_DIM, (struct matrix){rows, SAM_DIM},
+                  (struct matrix){tile->placed, SAM_DIM}, 0.0f, tile->scores, TILE_POSITIONS);
+        return;
+    }
+    linear_product(projection, tile->placed, TILE_POSITIONS, tile->projected);
+    if (biased)
+        job->decoder->kernels->bias_add(tile->projected, TILE_POSITIONS, CROSS_DIM,
+                                        projection->bias);
+    for (size_t head = 0; head < SAM_HEADS; head++)
+        matmul_nt(job->tokens, TILE_POSITIONS, CROSS_HEAD,
+                  (struct matrix){rows + head * CROSS_HEAD, CROSS_DIM},
+                  (struct matrix){tile->projected + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
+                  tile->scores + head * job->tokens * TILE_POSITIONS, TILE_POSITIONS);
+}
+
+/* keys += scores^T token_values, or the out projection of each head's. */
+static void spread(const struct decoding *job, const struct linear *out, struct tile *tile,
+                   float *keys) {
+    const float *values = job->at->token_values;
+    if (job->folded) {
+        matmul_tn(TILE_POSITIONS, SAM_DIM, job->rows, (struct matrix){tile->scores, TILE_POSITIONS},
+                  (struct matrix){values, SAM_DIM}, 1.0f, keys, SAM_DIM);
+        return;
+    }
+    for (size_t head = 0; head < SAM_HEADS; head++)
+        matmul_tn(
+            TILE_POSITIONS, CROSS_HEAD, job->tokens,
+            (struct matrix){tile->scores + head * job->tokens * TILE_POSITIONS, TILE_POSITIONS},
+            (struct matrix){values + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
+            tile->projected + head * CROSS_HEAD, CROSS_DIM);
+    linear_accumulate(out, tile->projected, TILE_POSITIONS, keys);
+}
+
+/* values = scores keys, or each head's scores times what the keys project to. */
+static void gather(const struct decoding *job, const float *keys, struct tile *tile,
+                   float *values) {
+    if (job->folded) {
+        matmul_nn(job->rows, SAM_DIM, TILE_POSITIONS, (struct matrix){tile->scores, TILE_POSITIONS},
+                  (struct matrix){keys, SAM_DIM}, 0.0f, values, SAM_DIM);
+        return;
+    }
+    linear_product(&job->gathering->v, keys, TILE_POSITIONS, tile->projected);
+    for (size_t head = 0; head < SAM_HEADS; head++)
+        matmul_nn(
+            job->tokens, CROSS_HEAD, TILE_POSITIONS,
+            (struct matrix){tile->scores + head * job->tokens * TILE_POSITIONS, TILE_POSITIONS},
+            (struct matrix){tile->projected + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
+            values + head * job->tokens * CROSS_HEAD, CROSS_HEAD);
+}
+
 /* keys += attention of the positions to the tokens, then norm4. */
-static void image_to_token(const struct decoding *job, const float *placed, float *scores,
-                           float *keys) {
+static void image_to_token(const struct decoding *job, struct tile *tile, float *keys) {
     const struct activations *at = job->at;
     const struct two_way_layer *layer = job->image_side;
     const struct kernels *kernels = job->decoder->kernels;
-    matmul_nt(job->rows, TILE_POSITIONS, SAM_DIM, (struct matrix){at->from_tokens, SAM_DIM},
-              (struct matrix){placed, SAM_DIM}, 0.0f, scores, TILE_POSITIONS);
+    score(job, at->from_tokens, &layer->image_to_token.q, true, tile);
     for (size_t head = 0; head < SAM_HEADS; head++)
-        kernels->softmax_columns(scores + head * job->tokens * TILE_POSITIONS, job->tokens,
+        kernels->softmax_columns(tile->scores + head * job->tokens * TILE_POSITIONS, job->tokens,
                                  TILE_POSITIONS, 1.0f / sqrtf(CROSS_HEAD),
                                  at->from_offset + head * job->tokens);
-    matmul_tn(TILE_POSITIONS, SAM_DIM, job->rows, (struct matrix){scores, TILE_POSITIONS},
-              (struct matrix){at->token_values, SAM_DIM}, 1.0f, keys, SAM_DIM);
+    spread(job, &layer->image_to_token.out, tile, keys);
     kernels->bias_add(keys, TILE_POSITIONS, SAM_DIM, layer->image_to_token.out.bias);
     normalise(job, &layer->norm4, TILE_POSITIONS, keys);
 }
@@ -242,42 +326,40 @@ static void pass_tile(void *argument, size_t index, struct worker *worker) {
     float *keys = job->at->keys + first * SAM_DIM;
     const float *position = job->decoder->position + first * SAM_DIM;
     struct partial *partial = &job->at->partials[index];
-    float *placed = worker_scratch(worker); /* keys + position */
-    float *scores = placed + TILE_POSITIONS * SAM_DIM;
+    struct tile *tile = worker_scratch(worker);
 
     if (job->image_side) {
-        kernels->add(keys, position, placed, TILE_POSITIONS * SAM_DIM);
-        image_to_token(job, placed, scores, keys);
+        kernels->add(keys, position, tile->placed, TILE_POSITIONS * SAM_DIM);
+        image_to_token(job, tile, keys);
     } else {
         make_keys(job, first, keys);
     }
-    kernels->add(keys, position, placed, TILE_POSITIONS * SAM_DIM);
-    matmul_nt(job->rows, TILE_POSITIONS, SAM_DIM, (struct matrix){job->at->to_image, SAM_DIM},
-              (struct matrix){placed, SAM_DIM}, 0.0f, scores, TILE_POSITIONS);
+    kernels->add(keys, position, tile->placed, TILE_POSITIONS * SAM_DIM);
+    score(job, job->at->to_image, &job->gathering->k, false, tile); /* softmax sees no bias of k */
     for (size_t row = 0; row < job->rows; row++)
-        kernels->exp_partial(scores + row * TILE_POSITIONS, TILE_POSITIONS,
+        kernels->exp_partial(tile->scores + row * TILE_POSITIONS, TILE_POSITIONS,
                              1.0f / sqrtf(CROSS_HEAD), &partial->max[row], &partial->sum[row]);
-    matmul_nn(job->rows, SAM_DIM, TILE_POSITIONS, (struct matrix){scores, TILE_POSITIONS},
-              (struct matrix){keys, SAM_DIM}, 0.0f, partial->values, SAM_DIM);
+    gather(job, keys, tile, partial->values);
 }
 
 /* TwoWayTransformer.forward: leaves its outputs in queries and keys. */
 static void run_transformer(struct decoding *job, struct worker *worker) {
     const struct mask_decoder *decoder = job->decoder;
+    job->folded = job->tokens <= FOLDED_TOKENS_MAX;
     job->image_side = NULL;
     for (int i = 0; i < SAM_LAYERS; i++) {
         const struct two_way_layer *layer = &decoder->layers[i];
         self_attention(job, layer, i == 0);
-        fold_token_to_image(job, &layer->token_to_image);
+        prepare_token_to_image(job, &layer->token_to_image);
         worker_parallel_for(worker, PASS_TILES, pass_tile, job);
-        finish_token_to_image(job, &layer->token_to_image, &layer->norm2);
+        finish_token_to_image(job, &layer->norm2);
         token_mlp(job, layer);
-        fold_image_to_token(job, &layer->image_to_token);
+        prepare_image_to_token(job, &layer->image_to_token);
         job->image_side = layer;
     }
-    fold_token_to_image(job, &decoder->final_attention);
+    prepare_token_to_image(job, &decoder->final_attention);
     worker_parallel_for(worker, PASS_TILES, pass_tile, job);
-    finish_token_to_image(job, &decoder->final_attention, &decoder->final_norm);
+    finish_token_to_image(job, &decoder->final_norm);
 }
 
 /* ---- masks ------------------------------------------------------------------------------- */

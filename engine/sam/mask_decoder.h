@@ -10,7 +10,8 @@
  * sum, to t rows; the image attends to tokens: scores = X (k_h Wq_h)^T + bq_h k_h^T, and the result
  * (v_h Wo_h) is made once for each token and head.
  *
- * Each 4096 x 256 x 128 product becomes 4096 x 256 x 8t. And since a layer's token side needs the
+ * Each 4096 x 256 x 128 product becomes 4096 x 256 x 8t, which is less up to t = 17; with more
+ * tokens the projections are done as they are written. And since a layer's token side needs the
  * image side of the layer before only in its attention to the image, one pass over the positions
  * does "image attends to tokens" of layer i and "tokens attend to image" of layer i + 1: three
  * passes in all, cut into tiles. */

@@ -169,7 +169,7 @@ static void check_case(const struct prompt_case *at) {
     }
 }
 
-static const size_t POINTS[] = {1, 2, 7, 64};
+static const size_t POINTS[] = {1, 2, 7, 11, 12, 64};
 enum { POINTS_COUNT = sizeof POINTS / sizeof *POINTS };
 
 /* Points, and the padding point that goes with them. The naive decoder takes its time: two at once.
