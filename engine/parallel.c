@@ -349,6 +349,11 @@ enum status pool_create(const struct pool_options *options, struct pool **out,
     return STATUS_OK;
 }
 
+static bool is_due(const struct lane_queue *queue, const struct pool_job *job, int64_t now_ns) {
+    return (job->deadline_ns != 0 && job->deadline_ns <= now_ns) ||
+           (queue->queued > 1 && job->abandoned && job->abandoned(job));
+}
+
 /* With the mutex held: unlinks every queued job that is due, and returns them linked. */
 static struct pool_job *unlink_due(struct pool *pool, int64_t now_ns, bool all) {
     struct pool_job *due = NULL, **tail = &due;
@@ -358,7 +363,7 @@ static struct pool_job *unlink_due(struct pool *pool, int64_t now_ns, bool all) 
         queue->last = NULL;
         while (*link) {
             struct pool_job *job = *link;
-            if (all || (job->deadline_ns != 0 && job->deadline_ns <= now_ns)) {
+            if (all || is_due(queue, job, now_ns)) {
                 *link = job->next;
                 job->next = NULL;
                 *tail = job;

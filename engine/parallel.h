@@ -28,9 +28,12 @@ struct pool_job {
     void (*run)(struct pool_job *job, struct worker *worker);
     void (*expire)(
         struct pool_job *job); /* still queued at its deadline, or when the pool closed */
-    int64_t deadline_ns;       /* on clock_now_ns(); 0 = none */
-    int64_t queued_ns;         /* set by pool_submit */
-    struct pool_job *next;     /* the pool's */
+    /* Whether nobody waits for it any more; asked while it is queued and others are, with the pool
+     * locked. NULL = never. */
+    bool (*abandoned)(const struct pool_job *job);
+    int64_t deadline_ns;   /* on clock_now_ns(); 0 = none */
+    int64_t queued_ns;     /* set by pool_submit */
+    struct pool_job *next; /* the pool's */
 };
 
 struct pool_options {
@@ -64,8 +67,8 @@ bool pool_submit(struct pool *pool, enum lane lane, struct pool_job *job);
  * closing: end at once. After true the job is no longer the caller's to touch. */
 bool worker_requeue(struct worker *worker, struct pool_job *job);
 
-/* Calls expire for every queued job whose deadline has passed. To be called now and then by some
- * thread. */
+/* Calls expire for every queued job whose deadline has passed or that is abandoned. To be called
+ * now and then by some thread. */
 void pool_expire(struct pool *pool, int64_t now_ns);
 
 struct lane_state pool_lane_state(struct pool *pool, enum lane lane);

@@ -1,7 +1,7 @@
 #include "server/connections.h"
 
+#include <poll.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -84,6 +84,11 @@ void connection_set_turn(struct connections *connections, struct connection *con
     connection->deadline_ns = deadline_ns;
     connection->found_silent = false;
     pthread_mutex_unlock(&connections->mutex);
+}
+
+bool connection_sends_no_more(const struct connection *connection) {
+    struct pollfd poll_fd = {.fd = connection ? connection->fd : -1, .events = POLLRDHUP};
+    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 /* ---- reaping; all with the mutex held ---------------------------------------------------- */

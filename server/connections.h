@@ -7,6 +7,7 @@
 #ifndef SERVER_CONNECTIONS_H
 #define SERVER_CONNECTIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct connections;
@@ -30,6 +31,10 @@ void connections_remove(struct connections *connections, struct connection *conn
 /* deadline_ns: INT64_MAX when there is none. A NULL connection is allowed. */
 void connection_set_turn(struct connections *connections, struct connection *connection,
                          enum turn turn, int64_t deadline_ns);
+
+/* Whether the client has closed its side, which most do only when they leave. Its socket must be
+ * open still. NULL is allowed: no. */
+bool connection_sends_no_more(const struct connection *connection);
 
 /* Shuts down the sockets of connections whose deadline has passed, or whose client left in its turn
  * to send (seen by two calls in a row), so that libmicrohttpd finds them closed. To be called now

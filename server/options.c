@@ -58,7 +58,7 @@ static const struct row ROWS[] = {
     {"engine", "workers", KIND_NUMBER, AT(workers), 0, 256, "0",
      "computing threads; 0: one for each usable core"},
     {"lanes", "prompt_queue", KIND_NUMBER, AT(prompt_queue), 1, MANY, "512",
-     "prompts that may wait or be at work"},
+     "prompts that may wait"},
     {"lanes", "upload_queue", KIND_NUMBER, AT(upload_queue), 1, MANY, "256",
      "images that may wait to be encoded"},
     {"lanes", "prompt_deadline", KIND_SECONDS, AT(prompt_deadline), 1, MANY, "20",

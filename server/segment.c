@@ -16,12 +16,12 @@ struct segmenting {
     struct segmentation *results; /* one for each prompt */
     size_t done;
     struct timing timing;
-    size_t admitted; /* prompts, counted in server->prompts_open */
+    size_t admitted; /* prompts, counted in server->list_prompts */
 };
 
 static void end(struct segmenting *segmenting) {
     if (segmenting->admitted > 0)
-        atomic_fetch_sub(&segmenting->request->server->prompts_open, segmenting->admitted);
+        atomic_fetch_sub(&segmenting->request->server->list_prompts, segmenting->admitted);
     for (size_t i = 0; i < segmenting->done; i++)
         segmentation_free(&segmenting->results[i]);
     free(segmenting->results);
@@ -77,11 +77,27 @@ static enum status segment_next(struct segmenting *segmenting, struct worker *wo
     return status;
 }
 
+/* Whoever leaves, such as a browser that has a newer preview to ask for, should not keep others
+ * waiting. But a client may have closed only its own side: when no others wait it is answered. */
+static bool is_abandoned(const struct pool_job *job) {
+    const struct segmenting *segmenting = (const struct segmenting *)job;
+    return connection_sends_no_more(segmenting->request->peer);
+}
+
+static void fail_abandoned(struct segmenting *segmenting) {
+    fail(segmenting, PROBLEM_OVERLOADED, "others wait, and the client has closed its side");
+}
+
 /* One prompt at a time: a request with hundreds of them lets others in between. */
 static void run(struct pool_job *job, struct worker *worker) {
     struct segmenting *segmenting = (struct segmenting *)job;
     struct error error = {0};
     segmenting->timing.queue_ms += (double)(clock_now_ns() - job->queued_ns) * 1e-6;
+    struct pool *pool = segmenting->request->server->pool;
+    if (pool_lane_state(pool, LANE_INTERACTIVE).queued > 0 && is_abandoned(job)) {
+        fail_abandoned(segmenting);
+        return;
+    }
     enum status status = segment_next(segmenting, worker, &error);
     if (status != STATUS_OK)
         fail(segmenting, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
@@ -96,16 +112,21 @@ static void expire(struct pool_job *job) {
     struct segmenting *segmenting = (struct segmenting *)job;
     if (atomic_load(&segmenting->request->server->draining))
         fail_draining(segmenting);
+    else if (job->deadline_ns == 0 || clock_now_ns() < job->deadline_ns)
+        fail_abandoned(segmenting);
     else
         fail(segmenting, PROBLEM_DEADLINE, "the prompt waited for longer than prompt_deadline");
 }
 
-/* Counts the prompts, and with them the masks that may be held. One request alone is never too
- * much. */
+/* Bounds the prompts of all lists, and with them the masks that are held until a list is done.
+ * Single prompts are bounded by the lane alone, so that lists do not keep them out; and one list
+ * alone is never too much. */
 static bool admit(struct segmenting *segmenting) {
     struct server *server = segmenting->request->server;
     const size_t count = segmenting->prompts.count;
-    const size_t open = atomic_fetch_add(&server->prompts_open, count);
+    if (count == 1)
+        return true;
+    const size_t open = atomic_fetch_add(&server->list_prompts, count);
     segmenting->admitted = count;
     return open == 0 || open + count <= (size_t)server->options->prompt_queue;
 }
@@ -115,6 +136,7 @@ static void submit(struct segmenting *segmenting) {
     struct server *server = segmenting->request->server;
     segmenting->job.run = run;
     segmenting->job.expire = expire;
+    segmenting->job.abandoned = is_abandoned;
     segmenting->job.deadline_ns =
         clock_now_ns() + (int64_t)server->options->prompt_deadline * 1000000000;
     if (admit(segmenting) && pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))

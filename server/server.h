@@ -23,7 +23,7 @@ struct server {
     atomic_bool draining;        /* SIGTERM came: no new work */
     atomic_size_t requests_open; /* from their headers until their answer is sent */
     atomic_size_t answers_open;  /* of these, the ones whose answer is there to be sent */
-    atomic_size_t prompts_open;  /* waiting or being answered; options->prompt_queue at most */
+    atomic_size_t list_prompts;  /* of requests with many prompts, until they are answered */
     atomic_size_t body_bytes;    /* held for request bodies; options->upload_memory at most */
 };
 

@@ -248,5 +248,28 @@ class Leaving(DaemonCase):
         self.assertGreater(self.daemon.count("request"), done)
 
 
+class Crowd(DaemonCase):
+
+    flags = ("--workers", "1")
+
+    def test_prompts_of_those_who_left_are_skipped(self):
+        self.upload_disc()
+        for _ in range(60):
+            with self.raw() as connection:
+                connection.send(post("/v1/images/disc/segment", PROMPT))
+        self.assertEqual(len(self.segment("disc", PROMPT)), 1)  # waits behind them
+        path = "/v1/images/disc/segment"
+        self.daemon.wait_event("request", count=61, path=path)
+        self.assertGreater(len(self.daemon.find("request", path=path, status=503)), 30)
+
+    def test_a_client_that_only_sends_no_more_is_answered(self):
+        self.upload_disc()
+        connection = self.raw()
+        connection.send(post("/v1/images/disc/segment", PROMPT))
+        connection.finish()
+        self.assertEqual(connection.answer("POST").check().status, 200)
+        self.assertTrue(connection.closed())
+
+
 if __name__ == "__main__":
     unittest.main()

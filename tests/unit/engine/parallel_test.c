@@ -196,6 +196,30 @@ START_TEST(deadlines_expire_what_is_queued) {
 }
 END_TEST
 
+static bool is_upper(const struct pool_job *job) {
+    char name = ((const struct test_job *)job)->name;
+    return name >= 'A' && name <= 'Z';
+}
+
+/* But not the last one of a lane: nobody waits behind it. */
+START_TEST(what_is_abandoned_expires_while_others_wait) {
+    struct test_job jobs[] = {test_job('A', &journal, &ended), test_job('b', &journal, &ended),
+                              test_job('C', &journal, &ended), test_job('D', &journal, &ended)};
+    for (size_t i = 0; i < 4; i++)
+        jobs[i].job.abandoned = is_upper;
+    jobs[1].job.abandoned = NULL;
+    for (size_t i = 0; i < 3; i++)
+        ck_assert(submit(pool, LANE_INTERACTIVE, &jobs[i]));
+    ck_assert(submit(pool, LANE_BULK, &jobs[3]));
+    pool_expire(pool, 1);
+    ck_assert_str_eq(journal.text, "!A!C");
+    blocker_open(&blocker);
+    gate_wait(&ended, 4);
+    pool_free(pool);
+    ck_assert_uint_eq(strlen(journal.text), 6); /* b and D ran */
+}
+END_TEST
+
 START_TEST(an_emptied_lane_takes_jobs_again) {
     struct test_job a = test_job('a', &journal, &ended), b = test_job('b', &journal, &ended);
     a.job.deadline_ns = 1;
@@ -319,6 +343,7 @@ Suite *parallel_suite(void) {
     tcase_add_loop_test(queues, jobs_run_first_in_first_out, 0, LANE_COUNT);
     tcase_add_test(queues, a_full_lane_refuses);
     tcase_add_test(queues, deadlines_expire_what_is_queued);
+    tcase_add_test(queues, what_is_abandoned_expires_while_others_wait);
     tcase_add_test(queues, an_emptied_lane_takes_jobs_again);
     suite_add_tcase(suite, queues);
     TCase *end = tcase_create("end");

@@ -134,6 +134,19 @@ START_TEST(clients_that_only_send_no_more_get_their_answer) {
 }
 END_TEST
 
+START_TEST(whether_a_client_sends_no_more) {
+    add(0, INT64_MAX);
+    add(1, INT64_MAX);
+    ck_assert(!connection_sends_no_more(NULL));
+    ck_assert(!connection_sends_no_more(peers[0].connection));
+    ck_assert_int_eq(write(peers[0].theirs, "a", 1), 1);
+    ck_assert(!connection_sends_no_more(peers[0].connection));
+    shutdown(peers[0].theirs, SHUT_WR);
+    ck_assert(connection_sends_no_more(peers[0].connection));
+    ck_assert(!connection_sends_no_more(peers[1].connection));
+}
+END_TEST
+
 /* Found once, and then the turn changes: that was the end of the request. */
 START_TEST(a_request_whose_end_was_just_read_goes_on) {
     add(0, INT64_MAX);
@@ -193,6 +206,7 @@ Suite *connections_suite(void) {
     tcase_add_test(cases, clients_that_leave_in_their_turn_are_shut_down);
     tcase_add_test(cases, what_they_sent_before_is_read_first);
     tcase_add_test(cases, clients_that_only_send_no_more_get_their_answer);
+    tcase_add_test(cases, whether_a_client_sends_no_more);
     tcase_add_test(cases, a_request_whose_end_was_just_read_goes_on);
     tcase_add_test(cases, those_that_are_removed_are_left_alone);
     tcase_add_test(cases, connections_come_and_go_while_others_are_reaped);
