@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/clock.h"
 #include "server/request.h"
 
 enum { RETRY_AFTER_SECONDS = 2 };
@@ -28,7 +29,7 @@ static void add_server_timing(const struct request *request, struct MHD_Response
         put_timing(text, sizeof text, "encode", timing->encode_ms);
         put_timing(text, sizeof text, "segment", timing->segment_ms);
     }
-    put_timing(text, sizeof text, "total", (double)(clock_now_ns() - request->started_ns) * 1e-6);
+    put_timing(text, sizeof text, "total", milliseconds_since(request->started_ns));
     add_header(response, "Server-Timing", text);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/clock.h"
 #include "server/log.h"
 
 struct encode {
@@ -10,10 +11,6 @@ struct encode {
     struct server *server;
     struct incoming incoming;
 };
-
-static double milliseconds_since(int64_t start_ns) {
-    return (double)(clock_now_ns() - start_ns) * 1e-6;
-}
 
 static void finish(struct encode *encode, struct record *record, const struct problem *problem,
                    const struct timing *timing) {
@@ -121,8 +118,7 @@ void encode_submit(struct server *server, struct incoming *incoming) {
     memset(&incoming->image, 0, sizeof incoming->image);
     encode->job.run = run;
     encode->job.expire = expire;
-    encode->job.deadline_ns =
-        clock_now_ns() + (int64_t)server->options->upload_deadline * 1000000000;
+    encode->job.deadline_ns = seconds_from_now(server->options->upload_deadline);
     if (pool_submit(server->pool, LANE_BULK, &encode->job))
         return;
     if (atomic_load(&server->draining))

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/connections.h"
 #include "server/log.h"
 #include "server/request.h"
@@ -22,10 +23,6 @@ struct http {
     int port;
 };
 
-static int64_t in_seconds(long long seconds) {
-    return clock_now_ns() + (int64_t)seconds * 1000000000;
-}
-
 /* ---- libmicrohttpd's callbacks ----------------------------------------------------------- */
 
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
@@ -36,7 +33,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info) /* without memory for it the connection lives on, but has no deadline */
             *context = connections_add(http->connections, info->connect_fd,
-                                       in_seconds(http->server->options->header_timeout));
+                                       seconds_from_now(http->server->options->header_timeout));
     } else {
         connections_remove(http->connections, *context);
         *context = NULL;
@@ -53,7 +50,7 @@ static enum MHD_Result send_response(struct http *http, struct request *request)
     if (!request->response)
         return MHD_NO; /* out of memory: the connection is dropped */
     connection_set_turn(http->connections, request->peer, TURN_CLIENT_READS,
-                        in_seconds(http->server->options->send_timeout));
+                        seconds_from_now(http->server->options->send_timeout));
     return MHD_queue_response(request->connection, (unsigned)request->status, request->response);
 }
 
@@ -69,7 +66,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         *context = request;
         request->peer = peer_of(connection);
         connection_set_turn(http->connections, request->peer, TURN_CLIENT_SENDS,
-                            in_seconds(http->server->options->body_timeout));
+                            seconds_from_now(http->server->options->body_timeout));
         if (!request_refused_early(request))
             return MHD_YES;
         request_handle(request);
@@ -102,13 +99,13 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
         return;
     *context = NULL;
     connection_set_turn(http->connections, request->peer, TURN_CLIENT_SENDS,
-                        in_seconds(http->server->options->idle_timeout));
+                        seconds_from_now(http->server->options->idle_timeout));
     if (http->server->options->access_log)
         log_event(
             LOG_INFO, "request", LOG_STRING("method", request->method),
             LOG_STRING("path", request->path), LOG_INTEGER("status", request->status),
             LOG_INTEGER("received", (int64_t)request->received),
-            LOG_NUMBER("ms", (double)(clock_now_ns() - request->started_ns) * 1e-6),
+            LOG_NUMBER("ms", milliseconds_since(request->started_ns)),
             LOG_STRING("request_id", request->id),
             LOG_STRING("end", code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "sent" : "broken"));
     request_free(request);

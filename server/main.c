@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/http.h"
 #include "server/log.h"
 
@@ -141,7 +142,7 @@ static void serve(struct server *server) {
 /* Ordered: no new work, then what is in flight, for drain_seconds at most; a second signal ends it.
  */
 static void drain(struct server *server) {
-    int64_t end = clock_now_ns() + (int64_t)server->options->drain_seconds * 1000000000;
+    int64_t end = seconds_from_now(server->options->drain_seconds);
     atomic_store(&server->draining, true);
     http_quiesce(server->http);
     log_event(LOG_INFO, "draining",

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/clock.h"
 #include "server/encode.h"
 #include "server/routes.h"
 
@@ -71,7 +72,7 @@ static enum status segment_next(struct segmenting *segmenting, struct worker *wo
         model_segment(server->model, session, worker, &segmenting->record->embedding,
                       &segmenting->prompts.items[segmenting->done].prompt,
                       &segmenting->results[segmenting->done], error);
-    segmenting->timing.segment_ms += (double)(clock_now_ns() - start) * 1e-6;
+    segmenting->timing.segment_ms += milliseconds_since(start);
     segmenting->done += status == STATUS_OK;
     sessions_give(server->sessions, session);
     return status;
@@ -92,7 +93,7 @@ static void fail_abandoned(struct segmenting *segmenting) {
 static void run(struct pool_job *job, struct worker *worker) {
     struct segmenting *segmenting = (struct segmenting *)job;
     struct error error = {0};
-    segmenting->timing.queue_ms += (double)(clock_now_ns() - job->queued_ns) * 1e-6;
+    segmenting->timing.queue_ms += milliseconds_since(job->queued_ns);
     struct pool *pool = segmenting->request->server->pool;
     if (pool_lane_state(pool, LANE_INTERACTIVE).queued > 0 && is_abandoned(job)) {
         fail_abandoned(segmenting);
@@ -137,8 +138,7 @@ static void submit(struct segmenting *segmenting) {
     segmenting->job.run = run;
     segmenting->job.expire = expire;
     segmenting->job.abandoned = is_abandoned;
-    segmenting->job.deadline_ns =
-        clock_now_ns() + (int64_t)server->options->prompt_deadline * 1000000000;
+    segmenting->job.deadline_ns = seconds_from_now(server->options->prompt_deadline);
     if (admit(segmenting) && pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))
         return;
     if (atomic_load(&server->draining))

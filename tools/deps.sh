@@ -8,7 +8,7 @@ build="gcc make pkg-config libmicrohttpd-dev libcjson-dev libopenblas-dev libjpe
     libonnx-dev"
 demo="python3 python3-pil"
 test="check python3 python3-numpy python3-pil python3-onnx"
-lint="git clang-format cppcheck"
+lint="clang-format cppcheck"
 fuzz="clang libclang-rt-14-dev"
 
 wanted=""

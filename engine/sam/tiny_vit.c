@@ -19,7 +19,6 @@ enum {
     PATCH1_SIDE = TINY_VIT_INPUT / 2,
     PATCH2_SIDE = TINY_VIT_INPUT / 4,
     EMBED_SIDE = 64,
-    EMBED_CHANNELS = 256,
 };
 
 static size_t min_size(size_t a, size_t b) {
@@ -326,8 +325,8 @@ size_t tiny_vit_arena_floats(void) {
 }
 
 size_t tiny_vit_tile_scratch_bytes(void) {
-    return 8u << 20; /* the widest tiles: MBConv expands 10 rows of 256 x 256 floats, and one row
-                        more */
+    return 4u << 20; /* the widest tiles: MBConv expands 10 rows of 256 x 256 floats, and one row
+                        more, 2.9 MB */
 }
 
 void tiny_vit_encode(const struct tiny_vit *vit, float *arena, struct worker *worker,

@@ -21,7 +21,7 @@
 #include "engine/parallel.h"
 #include "engine/sam/weights.h"
 
-enum { TINY_VIT_INPUT = 1024, TINY_VIT_STAGES = 4, TINY_VIT_DEPTH_MAX = 6 };
+enum { TINY_VIT_INPUT = 1024, TINY_VIT_DEPTH_MAX = 6 };
 
 /* MBConv and PatchMerging: 1x1, GELU, depthwise 3x3, GELU, 1x1; an MBConv adds its input and ends
  * in a GELU. */
