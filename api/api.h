@@ -66,7 +66,9 @@ char *problem_json(const struct problem *problem);
 
 enum { IMAGE_ID_MAX = 128 };
 
-/* [A-Za-z0-9][A-Za-z0-9._-]{0,127} */
+#define IMAGE_ID_PATTERN "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+
+/* Whether it has this pattern. */
 bool image_id_valid(const char *id);
 
 /* ---- requests ---------------------------------------------------------------------------- */

@@ -74,7 +74,7 @@ static void set_id(const struct json_reader *reader, const struct json_path *pat
     if (image_id_valid(string))
         strcpy(id, string);
     else
-        json_fault(reader, path, "must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
+        json_fault(reader, path, "must match " IMAGE_ID_PATTERN);
 }
 
 static void set_model(const struct json_reader *reader, const struct json_path *path,

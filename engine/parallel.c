@@ -398,11 +398,9 @@ void pool_close(struct pool *pool) {
     pthread_mutex_lock(&pool->mutex);
     pool->closing = true;
     struct pool_job *due = unlink_due(pool, 0, true);
+    announce(pool, 2); /* all workers */
     pthread_mutex_unlock(&pool->mutex);
     expire_all(due);
-    pthread_mutex_lock(&pool->mutex);
-    announce(pool, 2);
-    pthread_mutex_unlock(&pool->mutex);
     while (pool->threads > 0)
         pthread_join(pool->workers[--pool->threads].thread, NULL);
 }

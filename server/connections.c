@@ -1,7 +1,7 @@
 #include "server/connections.h"
 
-#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -13,8 +13,8 @@ struct connection {
     int fd;
     enum turn turn;
     int64_t deadline_ns;
-    bool sends_no_more; /* the client has closed its side */
-    bool found_silent;  /* the last reap found that, and nothing left to read */
+    atomic_bool sends_no_more; /* the client has closed its side */
+    bool found_silent;         /* the last reap found that, and nothing left to read */
     LIST_ENTRY(connection) link;
 };
 
@@ -87,8 +87,7 @@ void connection_set_turn(struct connections *connections, struct connection *con
 }
 
 bool connection_sends_no_more(const struct connection *connection) {
-    struct pollfd poll_fd = {.fd = connection ? connection->fd : -1, .events = POLLRDHUP};
-    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
+    return connection && connection->sends_no_more;
 }
 
 /* ---- reaping; all with the mutex held ---------------------------------------------------- */

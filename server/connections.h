@@ -32,8 +32,8 @@ void connections_remove(struct connections *connections, struct connection *conn
 void connection_set_turn(struct connections *connections, struct connection *connection,
                          enum turn turn, int64_t deadline_ns);
 
-/* Whether the client has closed its side, which most do only when they leave. Its socket must be
- * open still. NULL is allowed: no. */
+/* Whether the client had closed its side when connections were last reaped; most do so only when
+ * they leave. NULL is allowed: no. */
 bool connection_sends_no_more(const struct connection *connection);
 
 /* Shuts down the sockets of connections whose deadline has passed, or whose client left in its turn

@@ -21,8 +21,7 @@ static void check_model(struct request *request, const char *name, struct proble
 void incoming_check_query(struct request *request, struct problem *problem) {
     const char *id = request_query(request, "id"), *model = request_query(request, "model");
     if (id && !image_id_valid(id))
-        problem_add(problem, PROBLEM_INVALID_REQUEST, "?id",
-                    "must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
+        problem_add(problem, PROBLEM_INVALID_REQUEST, "?id", "must match " IMAGE_ID_PATTERN);
     if (model && problem->type == PROBLEM_NONE)
         check_model(request, model, problem);
 }

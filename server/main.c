@@ -113,8 +113,8 @@ static bool tick(struct server *server) {
     end.tv_nsec %= 1000000000;
     bool stop = sem_clockwait(&stop_requests, CLOCK_MONOTONIC, &end) == 0;
     int64_t now = clock_now_ns();
+    http_reap(server->http, now); /* notes who has left, which pool_expire asks for */
     pool_expire(server->pool, now);
-    http_reap(server->http, now);
     return stop;
 }
 

@@ -232,14 +232,13 @@ static char *next_line(char *line, int size, void *stream) {
     bool whole = strchr(line, '\n') || feof(source->file);
     for (int c = 0; !whole && c != '\n' && c != EOF;)
         c = fgetc(source->file);
-    memmove(line, line + strspn(line, " \t"), strlen(line + strspn(line, " \t")) + 1);
+    const char *start = line + strspn(line, " \t");
+    memmove(line, start, strlen(start) + 1);
     line[strcspn(line, "\r\n")] = '\0';
-    if (!whole)
-        line_fault(source, "too long");
-    else if (!line_is_understood(line))
-        line_fault(source, "not a [section], a key = value, or a comment");
-    if (!whole || !line_is_understood(line))
-        *line = '\0';
+    if (whole && line_is_understood(line))
+        return line;
+    line_fault(source, whole ? "not a [section], a key = value, or a comment" : "too long");
+    *line = '\0';
     return line;
 }
 

@@ -268,10 +268,10 @@ void request_handle(struct request *request) {
 
 void request_free(struct request *request) {
     body_free(request->server, &request->body);
-    if (request->response)
+    if (request->response) {
         MHD_destroy_response(request->response);
-    if (request->response)
         atomic_fetch_sub(&request->server->answers_open, 1);
+    }
     atomic_fetch_sub(&request->server->requests_open, 1);
     free(request->path);
     free(request);

@@ -85,20 +85,11 @@ static bool is_abandoned(const struct pool_job *job) {
     return connection_sends_no_more(segmenting->request->peer);
 }
 
-static void fail_abandoned(struct segmenting *segmenting) {
-    fail(segmenting, PROBLEM_OVERLOADED, "others wait, and the client has closed its side");
-}
-
 /* One prompt at a time: a request with hundreds of them lets others in between. */
 static void run(struct pool_job *job, struct worker *worker) {
     struct segmenting *segmenting = (struct segmenting *)job;
     struct error error = {0};
     segmenting->timing.queue_ms += milliseconds_since(job->queued_ns);
-    struct pool *pool = segmenting->request->server->pool;
-    if (pool_lane_state(pool, LANE_INTERACTIVE).queued > 0 && is_abandoned(job)) {
-        fail_abandoned(segmenting);
-        return;
-    }
     enum status status = segment_next(segmenting, worker, &error);
     if (status != STATUS_OK)
         fail(segmenting, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
@@ -114,7 +105,7 @@ static void expire(struct pool_job *job) {
     if (atomic_load(&segmenting->request->server->draining))
         fail_draining(segmenting);
     else if (job->deadline_ns == 0 || clock_now_ns() < job->deadline_ns)
-        fail_abandoned(segmenting);
+        fail(segmenting, PROBLEM_OVERLOADED, "others wait, and the client has closed its side");
     else
         fail(segmenting, PROBLEM_DEADLINE, "the prompt waited for longer than prompt_deadline");
 }

@@ -14,6 +14,7 @@ import urllib.request
 
 from PIL import Image, ImageDraw, ImageOps
 
+import coco_rle
 import draw_sample
 
 
@@ -42,31 +43,11 @@ def post(url, body):
     return parsed, (time.perf_counter() - start) * 1000
 
 
-def coco_counts(text):
-    """The run lengths of a compressed COCO RLE (cocoapi, common/maskApi.c: rleFrString)."""
-    counts, at = [], 0
-    while at < len(text):
-        value, shift = 0, 0
-        while True:
-            bits = ord(text[at]) - 48
-            value |= (bits & 0x1F) << shift
-            shift += 5
-            at += 1
-            if not bits & 0x20:
-                break
-        if bits & 0x10:
-            value -= 1 << shift
-        if len(counts) > 2:
-            value += counts[-2]
-        counts.append(value)
-    return counts
-
-
 def mask_image(segmentation):
     """The RLE as a black and white image; runs go down the columns."""
     height, width = segmentation["size"]
     columns = b"".join((b"\xff" if i % 2 else b"\0") * n
-                       for i, n in enumerate(coco_counts(segmentation["counts"])))
+                       for i, n in enumerate(coco_rle.counts_of(segmentation["counts"])))
     return Image.frombytes("L", (height, width), columns).transpose(Image.TRANSPOSE)
 
 

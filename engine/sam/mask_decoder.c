@@ -141,7 +141,7 @@ static void token_mlp(struct decoding *job, const struct two_way_layer *layer) {
     place_queries(job);
 }
 
-/* Folds the key projection into the queries: to_image. */
+/* to_image: the queries, with the key projection folded into them. */
 static void prepare_token_to_image(struct decoding *job, const struct attention *attention) {
     struct activations *at = job->at;
     size_t t = job->tokens;
@@ -181,16 +181,20 @@ static void merge_partials(struct decoding *job) {
 
 /* The heads' sums, by row, become attended, [t][CROSS_DIM]; with the values' projection unless it
  * was done. */
-static void join_heads(struct decoding *job, const struct attention *attention) {
+static void join_heads(struct decoding *job) {
     struct activations *at = job->at;
+    const float *value_weight = job->gathering->v.weight;
     const size_t t = job->tokens;
-    for (size_t row = 0; !job->folded && row < job->rows; row++)
-        memcpy(at->attended + row % t * CROSS_DIM + row / t * CROSS_HEAD,
-               at->gathered + row * CROSS_HEAD, CROSS_HEAD * sizeof(float));
-    for (size_t head = 0; job->folded && head < SAM_HEADS; head++)
+    if (!job->folded) {
+        for (size_t row = 0; row < job->rows; row++)
+            memcpy(at->attended + row % t * CROSS_DIM + row / t * CROSS_HEAD,
+                   at->gathered + row * CROSS_HEAD, CROSS_HEAD * sizeof(float));
+        return;
+    }
+    for (size_t head = 0; head < SAM_HEADS; head++)
         matmul_nt(t, CROSS_HEAD, SAM_DIM,
                   (struct matrix){at->gathered + head * t * SAM_DIM, SAM_DIM},
-                  (struct matrix){attention->v.weight + head * CROSS_HEAD * SAM_DIM, SAM_DIM}, 0.0f,
+                  (struct matrix){value_weight + head * CROSS_HEAD * SAM_DIM, SAM_DIM}, 0.0f,
                   at->attended + head * CROSS_HEAD, CROSS_DIM);
 }
 
@@ -201,7 +205,7 @@ static void finish_token_to_image(struct decoding *job, const struct layer_norm 
     const struct attention *attention = job->gathering;
     size_t t = job->tokens;
     merge_partials(job);
-    join_heads(job, attention);
+    join_heads(job);
     kernels->bias_add(at->attended, t, CROSS_DIM, attention->v.bias);
     linear_accumulate(&attention->out, at->attended, t, at->queries);
     kernels->bias_add(at->queries, t, SAM_DIM, attention->out.bias);
@@ -209,8 +213,8 @@ static void finish_token_to_image(struct decoding *job, const struct layer_norm 
     place_queries(job);
 }
 
-/* Folds the query and out projections of "image attends to tokens": from_tokens, from_offset,
- * token_values. */
+/* from_tokens, from_offset, token_values: the keys and values of "image attends to tokens", with
+ * its query and out projections folded into them. */
 static void prepare_image_to_token(struct decoding *job, const struct attention *attention) {
     struct activations *at = job->at;
     size_t t = job->tokens;
@@ -249,6 +253,10 @@ static void make_keys(const struct decoding *job, size_t first, float *keys) {
         kernels->bias_add(keys, TILE_POSITIONS, SAM_DIM, input->dense_everywhere);
 }
 
+static float *head_scores(const struct decoding *job, struct tile *tile, size_t head) {
+    return tile->scores + head * job->tokens * TILE_POSITIONS;
+}
+
 /* scores, by row: the rows' products with the positions; or, with heads of a projected width, the
  * tokens' with what the positions project to. */
 static void score(const struct decoding *job, const float *rows, const struct linear *projection,
@@ -266,7 +274,7 @@ static void score(const struct decoding *job, const float *rows, const struct li
         matmul_nt(job->tokens, TILE_POSITIONS, CROSS_HEAD,
                   (struct matrix){rows + head * CROSS_HEAD, CROSS_DIM},
                   (struct matrix){tile->projected + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
-                  tile->scores + head * job->tokens * TILE_POSITIONS, TILE_POSITIONS);
+                  head_scores(job, tile, head), TILE_POSITIONS);
 }
 
 /* keys += scores^T token_values, or the out projection of each head's. */
@@ -279,11 +287,10 @@ static void spread(const struct decoding *job, const struct linear *out, struct 
         return;
     }
     for (size_t head = 0; head < SAM_HEADS; head++)
-        matmul_tn(
-            TILE_POSITIONS, CROSS_HEAD, job->tokens,
-            (struct matrix){tile->scores + head * job->tokens * TILE_POSITIONS, TILE_POSITIONS},
-            (struct matrix){values + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
-            tile->projected + head * CROSS_HEAD, CROSS_DIM);
+        matmul_tn(TILE_POSITIONS, CROSS_HEAD, job->tokens,
+                  (struct matrix){head_scores(job, tile, head), TILE_POSITIONS},
+                  (struct matrix){values + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
+                  tile->projected + head * CROSS_HEAD, CROSS_DIM);
     linear_accumulate(out, tile->projected, TILE_POSITIONS, keys);
 }
 
@@ -297,11 +304,10 @@ static void gather(const struct decoding *job, const float *keys, struct tile *t
     }
     linear_product(&job->gathering->v, keys, TILE_POSITIONS, tile->projected);
     for (size_t head = 0; head < SAM_HEADS; head++)
-        matmul_nn(
-            job->tokens, CROSS_HEAD, TILE_POSITIONS,
-            (struct matrix){tile->scores + head * job->tokens * TILE_POSITIONS, TILE_POSITIONS},
-            (struct matrix){tile->projected + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
-            values + head * job->tokens * CROSS_HEAD, CROSS_HEAD);
+        matmul_nn(job->tokens, CROSS_HEAD, TILE_POSITIONS,
+                  (struct matrix){head_scores(job, tile, head), TILE_POSITIONS},
+                  (struct matrix){tile->projected + head * CROSS_HEAD, CROSS_DIM}, 0.0f,
+                  values + head * job->tokens * CROSS_HEAD, CROSS_HEAD);
 }
 
 /* keys += attention of the positions to the tokens, then norm4. */
@@ -311,9 +317,8 @@ static void image_to_token(const struct decoding *job, struct tile *tile, float 
     const struct kernels *kernels = job->decoder->kernels;
     score(job, at->from_tokens, &layer->image_to_token.q, true, tile);
     for (size_t head = 0; head < SAM_HEADS; head++)
-        kernels->softmax_columns(tile->scores + head * job->tokens * TILE_POSITIONS, job->tokens,
-                                 TILE_POSITIONS, 1.0f / sqrtf(CROSS_HEAD),
-                                 at->from_offset + head * job->tokens);
+        kernels->softmax_columns(head_scores(job, tile, head), job->tokens, TILE_POSITIONS,
+                                 1.0f / sqrtf(CROSS_HEAD), at->from_offset + head * job->tokens);
     spread(job, &layer->image_to_token.out, tile, keys);
     kernels->bias_add(keys, TILE_POSITIONS, SAM_DIM, layer->image_to_token.out.bias);
     normalise(job, &layer->norm4, TILE_POSITIONS, keys);

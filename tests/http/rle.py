@@ -1,26 +1,13 @@
 """COCO's run-length encoding, read independently of maskd (cocoapi, common/maskApi.c)."""
 
+import os
+import sys
+
 import numpy
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
 
-def counts_of(text):
-    """The compressed form's characters become run lengths."""
-    counts, value, shift = [], 0, 0
-    for character in text:
-        group = ord(character) - 48
-        assert 0 <= group < 64, f"{character!r} is not in the alphabet"
-        value |= (group & 31) << shift
-        shift += 5
-        if group & 32:
-            continue
-        if group & 16:
-            value -= 1 << shift
-        if len(counts) > 2:
-            value += counts[-2]
-        counts.append(value)
-        value, shift = 0, 0
-    assert shift == 0, "the string ends within a number"
-    return counts
+from coco_rle import counts_of  # noqa: E402
 
 
 def text_of(counts):

@@ -223,8 +223,10 @@ int main(int argc, char **argv) {
     load_prompts(&probe, argv[3]);
     probe.directory = argv[4];
     probe.job.run = run;
-    struct pool_options options = {
-        .workers = atoi(argv[5]), .scratch_bytes = 8u << 20, .queue_limit = {1, 1}};
+    size_t encoder = tiny_vit_tile_scratch_bytes(), decoder = mask_decoder_tile_scratch_bytes();
+    struct pool_options options = {.workers = atoi(argv[5]),
+                                   .scratch_bytes = encoder > decoder ? encoder : decoder,
+                                   .queue_limit = {1, 1}};
     if (pool_create(&options, &pool, &error) != STATUS_OK)
         die("pool", error.message);
     if (sem_init(&probe.done, 0, 0) != 0 || !pool_submit(pool, LANE_BULK, &probe.job))

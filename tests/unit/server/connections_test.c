@@ -142,6 +142,7 @@ START_TEST(whether_a_client_sends_no_more) {
     ck_assert_int_eq(write(peers[0].theirs, "a", 1), 1);
     ck_assert(!connection_sends_no_more(peers[0].connection));
     shutdown(peers[0].theirs, SHUT_WR);
+    ck_assert_int_eq(connections_reap(connections, 1), 0); /* the byte is not read yet */
     ck_assert(connection_sends_no_more(peers[0].connection));
     ck_assert(!connection_sends_no_more(peers[1].connection));
 }
