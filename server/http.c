@@ -19,7 +19,8 @@ struct http {
     struct server *server;
     struct MHD_Daemon *daemon;
     struct connections *connections;
-    int listening; /* -1 once it is closed */
+    int listening; /* -1 while there is none */
+    bool quiesced;
     int port;
 };
 
@@ -222,17 +223,17 @@ void http_reap(struct http *http, int64_t now_ns) {
 
 void http_quiesce(struct http *http) {
     MHD_quiesce_daemon(http->daemon); /* hands the listening socket back */
-    close(http->listening);
-    http->listening = -1;
+    http->quiesced = true;
+    /* refuses clients from now on; closed only by http_stop, for a thread may yet accept from it */
+    shutdown(http->listening, SHUT_RDWR);
 }
 
 void http_stop(struct http *http) {
     if (!http)
         return;
-    bool handed_over = http->daemon && http->listening >= 0; /* then libmicrohttpd closes it */
     if (http->daemon)
-        MHD_stop_daemon(http->daemon);
-    if (http->listening >= 0 && !handed_over)
+        MHD_stop_daemon(http->daemon); /* closes the listening socket unless it was quiesced */
+    if (http->listening >= 0 && (!http->daemon || http->quiesced))
         close(http->listening);
     connections_free(http->connections);
     free(http);
