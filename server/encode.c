@@ -12,28 +12,30 @@ struct encode {
     struct incoming incoming;
 };
 
-static void finish(struct encode *encode, struct record *record, const struct problem *problem,
-                   const struct timing *timing) {
-    struct outcome outcome = {.record = record, .problem = problem, .timing = *timing};
-    if (record)
-        log_event(LOG_INFO, "encoded", LOG_STRING("image", encode->incoming.id),
-                  LOG_INTEGER("width", encode->incoming.geometry.width),
-                  LOG_INTEGER("height", encode->incoming.geometry.height),
-                  LOG_NUMBER("queue_ms", timing->queue_ms),
-                  LOG_NUMBER("decode_ms", timing->decode_ms),
-                  LOG_NUMBER("encode_ms", timing->encode_ms));
+static void finish(struct encode *encode, const struct outcome *outcome) {
     catalogue_finish(encode->server->catalogue, encode->incoming.id, encode->incoming.digest,
-                     &outcome);
-    record_release(record);
+                     outcome);
+    record_release(outcome->record);
     incoming_free(encode->server, &encode->incoming);
     free(encode);
 }
 
+static void finish_encoded(struct encode *encode, struct record *record,
+                           const struct timing *timing) {
+    struct outcome outcome = {.record = record, .timing = *timing};
+    log_event(LOG_INFO, "encoded", LOG_STRING("image", encode->incoming.id),
+              LOG_INTEGER("width", encode->incoming.geometry.width),
+              LOG_INTEGER("height", encode->incoming.geometry.height),
+              LOG_NUMBER("queue_ms", timing->queue_ms), LOG_NUMBER("decode_ms", timing->decode_ms),
+              LOG_NUMBER("encode_ms", timing->encode_ms));
+    finish(encode, &outcome);
+}
+
 static void finish_failed(struct encode *encode, enum problem_type type, const char *detail) {
     struct problem problem = {0};
-    struct timing timing = {-1, -1, -1, -1};
+    struct outcome outcome = {.problem = &problem};
     problem_set(&problem, type, "%s", detail);
-    finish(encode, NULL, &problem, &timing);
+    finish(encode, &outcome);
 }
 
 static void yield_worker(void *worker) {
@@ -43,9 +45,8 @@ static void yield_worker(void *worker) {
 /* Uploaded bytes -> pixels of the size that the encoder takes. Gives the bytes up. */
 static enum status decode(struct encode *encode, struct worker *worker, struct image *scaled,
                           struct error *error) {
-    const struct options *options = encode->server->options;
     struct incoming *incoming = &encode->incoming;
-    struct image_limits limits = {(size_t)options->max_pixels, (int)options->max_side};
+    struct image_limits limits = incoming_image_limits(encode->server->options);
     struct image_yield yield = {yield_worker, worker};
     struct image image;
     enum status status =
@@ -70,9 +71,7 @@ static void run(struct pool_job *job, struct worker *worker) {
     enum status status = decode(encode, worker, &scaled, &error);
     timing.decode_ms = milliseconds_since(start);
     if (status != STATUS_OK) {
-        finish_failed(encode,
-                      status == STATUS_NO_MEMORY ? PROBLEM_INTERNAL : PROBLEM_UNSUPPORTED_IMAGE,
-                      error.message);
+        finish_failed(encode, incoming_image_problem(status), error.message);
         return;
     }
     start = clock_now_ns();
@@ -87,7 +86,7 @@ static void run(struct pool_job *job, struct worker *worker) {
     if (session)
         sessions_give(server->sessions, session);
     if (done) {
-        finish(encode, record, NULL, &timing);
+        finish_encoded(encode, record, &timing);
     } else {
         record_release(record);
         finish_failed(encode, PROBLEM_INTERNAL, "out of memory");
@@ -103,19 +102,9 @@ static void expire(struct pool_job *job) {
                       "the image waited to be encoded for longer than upload_deadline");
 }
 
-void encode_submit(struct server *server, struct incoming *incoming) {
-    struct encode *encode = calloc(1, sizeof *encode);
-    if (!encode) {
-        struct problem problem = {0};
-        problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
-        struct outcome outcome = {.problem = &problem};
-        catalogue_finish(server->catalogue, incoming->id, incoming->digest, &outcome);
-        return;
-    }
-    encode->server = server;
-    encode->incoming = *incoming;
-    encode->incoming.prompt_json = NULL;
-    memset(&incoming->image, 0, sizeof incoming->image);
+/* Queues it; ends the claim if that cannot be. */
+static void submit(struct encode *encode) {
+    struct server *server = encode->server;
     encode->job.run = run;
     encode->job.expire = expire;
     encode->job.deadline_ns = seconds_from_now(server->options->upload_deadline);
@@ -126,4 +115,30 @@ void encode_submit(struct server *server, struct incoming *incoming) {
     else
         finish_failed(encode, PROBLEM_OVERLOADED,
                       "too many images wait to be encoded (upload_queue)");
+}
+
+bool encode_claim(struct server *server, struct incoming *incoming, struct waiter *waiter,
+                  struct record **record, struct problem *problem) {
+    struct encode *encode = calloc(1, sizeof *encode);
+    enum presence presence = IMAGE_NO_MEMORY;
+    *record = NULL;
+    if (encode)
+        presence = catalogue_claim(server->catalogue, incoming->id, incoming->digest,
+                                   &incoming->geometry, waiter, record);
+    if (presence == IMAGE_CLAIMED) {
+        encode->server = server;
+        encode->incoming = *incoming;
+        *incoming = (struct incoming){0};
+        submit(encode);
+        return true;
+    }
+    if (presence == IMAGE_CONFLICT)
+        problem_set(problem, PROBLEM_ID_CONFLICT,
+                    "the ID \"%s\" holds other bytes; delete it first or choose another",
+                    incoming->id);
+    if (presence == IMAGE_NO_MEMORY)
+        problem_set(problem, PROBLEM_INTERNAL, "out of memory");
+    free(encode);
+    incoming_free(server, incoming);
+    return presence == IMAGE_PENDING;
 }

@@ -4,8 +4,11 @@
 
 #include "server/incoming.h"
 
-/* For a claim that the caller has made (catalogue_claim): encodes in the bulk lane and ends the
- * claim, also when the lane is full. Takes the image out of *incoming. */
-void encode_submit(struct server *server, struct incoming *incoming);
+/* Sees to it that the image is there. True: the waiter is woken once it has been encoded, in the
+ * bulk lane, by this claim or an earlier one, or when that failed; perhaps already. False: the
+ * waiter is not used; *record is the image, held for the caller, or it is NULL and *problem says
+ * why. Either way *incoming is taken and zeroed. */
+bool encode_claim(struct server *server, struct incoming *incoming, struct waiter *waiter,
+                  struct record **record, struct problem *problem);
 
 #endif

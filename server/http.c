@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +18,7 @@ struct http {
     struct server *server;
     struct MHD_Daemon *daemon;
     struct connections *connections;
-    int listening; /* -1 while there is none */
-    bool quiesced;
+    int listening; /* ours to close; -1 while it is libmicrohttpd's, or there is none */
     int port;
 };
 
@@ -199,6 +197,7 @@ enum status http_start(struct server *server, struct http **out, struct error *e
                              : error_set(error, STATUS_NO_MEMORY, "no memory for the listener");
     if (status == STATUS_OK) {
         http->daemon = start_daemon(http, server->options);
+        http->listening = -1;
         if (!http->daemon)
             status = error_set(error, STATUS_IO, "libmicrohttpd cannot start: %s", strerror(errno));
     }
@@ -222,8 +221,7 @@ void http_reap(struct http *http, int64_t now_ns) {
 }
 
 void http_quiesce(struct http *http) {
-    MHD_quiesce_daemon(http->daemon); /* hands the listening socket back */
-    http->quiesced = true;
+    http->listening = MHD_quiesce_daemon(http->daemon);
     /* refuses clients from now on; closed only by http_stop, for a thread may yet accept from it */
     shutdown(http->listening, SHUT_RDWR);
 }
@@ -232,8 +230,8 @@ void http_stop(struct http *http) {
     if (!http)
         return;
     if (http->daemon)
-        MHD_stop_daemon(http->daemon); /* closes the listening socket unless it was quiesced */
-    if (http->listening >= 0 && (!http->daemon || http->quiesced))
+        MHD_stop_daemon(http->daemon);
+    if (http->listening >= 0)
         close(http->listening);
     connections_free(http->connections);
     free(http);

@@ -2,20 +2,19 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "server/encode.h"
 #include "server/routes.h"
 
-static void describe(const struct server *server, const struct record *record,
-                     struct image_answer *answer) {
-    *answer = (struct image_answer){
-        .id = record->id,
+static struct image_answer describe(const struct server *server, const char *id,
+                                    const struct geometry *geometry, bool ready) {
+    return (struct image_answer){
+        .id = id,
         .model = model_info(server->model)->name,
-        .width = record->embedding.geometry.width,
-        .height = record->embedding.geometry.height,
-        .status = IMAGE_READY,
-        .cached = true,
+        .width = geometry->width,
+        .height = geometry->height,
+        .status = ready ? IMAGE_READY : IMAGE_ENCODING,
+        .cached = ready,
     };
 }
 
@@ -29,9 +28,9 @@ struct upload_waiter {
 
 static void answer_uploaded(struct request *request, const struct record *record, bool encoded_now,
                             const struct timing *timing) {
-    struct image_answer image;
+    struct image_answer image =
+        describe(request->server, record->id, &record->embedding.geometry, true);
     char location[sizeof "/v1/images/" + IMAGE_ID_MAX];
-    describe(request->server, record, &image);
     image.cached = !encoded_now;
     image.timing = timing;
     snprintf(location, sizeof location, "/v1/images/%s", record->id);
@@ -72,22 +71,14 @@ void handle_image_upload(struct request *request) {
     upload->waiter.wake = on_encoded;
     upload->request = request;
     request_suspend(request); /* from here on the waiter may be woken at any time */
-    enum presence presence = catalogue_claim(server->catalogue, incoming.id, incoming.digest,
-                                             &incoming.geometry, &upload->waiter, &record);
-    if (presence == IMAGE_CLAIMED)
-        encode_submit(server, &incoming);
-    else if (presence == IMAGE_PRESENT)
+    if (encode_claim(server, &incoming, &upload->waiter, &record, &problem))
+        return;
+    free(upload);
+    if (record)
         answer_uploaded(request, record, false, NULL);
-    else if (presence == IMAGE_CONFLICT)
-        request_refuse_with(request, PROBLEM_ID_CONFLICT,
-                            "the ID \"%s\" holds other bytes; delete it first or choose another",
-                            incoming.id);
-    else if (presence == IMAGE_NO_MEMORY)
-        request_refuse_with(request, PROBLEM_INTERNAL, "out of memory");
-    if (presence != IMAGE_CLAIMED && presence != IMAGE_PENDING)
-        free(upload);
+    else
+        request_refuse(request, &problem);
     record_release(record);
-    incoming_free(server, &incoming);
 }
 
 /* ---- one image --------------------------------------------------------------------------- */
@@ -102,14 +93,8 @@ void handle_image_get(struct request *request) {
         request_refuse_unknown_image(request);
         return;
     }
-    struct image_answer image = {
-        .id = request->image_id,
-        .model = model_info(server->model)->name,
-        .width = geometry.width,
-        .height = geometry.height,
-        .status = presence == IMAGE_PENDING ? IMAGE_ENCODING : IMAGE_READY,
-        .cached = presence == IMAGE_PRESENT,
-    };
+    struct image_answer image =
+        describe(server, request->image_id, &geometry, presence == IMAGE_PRESENT);
     struct answer answer = {.status = MHD_HTTP_OK, .body = image_answer_json(&image)};
     record_release(record);
     request_answer(request, &answer);
@@ -160,7 +145,7 @@ void handle_image_list(struct request *request) {
         size_t found = store_list(server->store, after, records, limit + 1);
         size_t count = found < limit ? found : limit;
         for (size_t i = 0; i < count; i++)
-            describe(server, records[i], &images[i]);
+            images[i] = describe(server, records[i]->id, &records[i]->embedding.geometry, true);
         answer.body = image_list_json(images, count, found > limit ? images[count - 1].id : NULL);
         for (size_t i = 0; i < found; i++)
             record_release(records[i]);

@@ -42,11 +42,9 @@ static bool looks_like_json(const struct body *body) {
 }
 
 /* Takes the body apart. The upload's bytes are counted as the whole body was. */
-static bool read_body(struct request *request, bool with_prompt, struct upload *upload,
-                      size_t *capacity, struct problem *problem) {
+static void read_body(struct request *request, bool with_prompt, struct incoming *incoming,
+                      struct upload *upload, struct problem *problem) {
     struct body body = request_take_body(request);
-    *capacity = body.capacity;
-    *upload = (struct upload){0};
     if (body.size == 0) {
         problem_set(problem, PROBLEM_BAD_REQUEST, "the body is empty");
     } else if (has_type(request, "multipart/form-data")) {
@@ -64,10 +62,8 @@ static bool read_body(struct request *request, bool with_prompt, struct upload *
         body.bytes = NULL;
     }
     free(body.bytes);
-    if (problem->type == PROBLEM_NONE)
-        return true;
-    body_release(request->server, *capacity);
-    return false;
+    incoming->image = (struct body){upload->bytes, upload->size, body.capacity};
+    incoming->prompt_json = upload->prompt_json;
 }
 
 /* ---- what it must satisfy ---------------------------------------------------------------- */
@@ -83,10 +79,19 @@ static void check_names(struct request *request, const struct upload *upload,
         check_model(request, upload->model, problem);
 }
 
+struct image_limits incoming_image_limits(const struct options *options) {
+    return (struct image_limits){(size_t)options->max_pixels, (int)options->max_side};
+}
+
+enum problem_type incoming_image_problem(enum status status) {
+    return status == STATUS_TOO_LARGE   ? PROBLEM_INVALID_IMAGE
+           : status == STATUS_NO_MEMORY ? PROBLEM_INTERNAL
+                                        : PROBLEM_UNSUPPORTED_IMAGE;
+}
+
 static void check_image(struct request *request, struct incoming *incoming,
                         struct problem *problem) {
-    const struct options *options = request->server->options;
-    struct image_limits limits = {(size_t)options->max_pixels, (int)options->max_side};
+    struct image_limits limits = incoming_image_limits(request->server->options);
     struct image_info info;
     struct error error = {0};
     enum status status =
@@ -95,11 +100,7 @@ static void check_image(struct request *request, struct incoming *incoming,
         geometry_fit(info.width, info.height, model_info(request->server->model)->input_size,
                      &incoming->geometry);
     else
-        problem_set(problem,
-                    status == STATUS_TOO_LARGE   ? PROBLEM_INVALID_IMAGE
-                    : status == STATUS_NO_MEMORY ? PROBLEM_INTERNAL
-                                                 : PROBLEM_UNSUPPORTED_IMAGE,
-                    "%s", error.message);
+        problem_set(problem, incoming_image_problem(status), "%s", error.message);
 }
 
 static void make_digest(struct incoming *incoming) {
@@ -114,14 +115,11 @@ static void make_digest(struct incoming *incoming) {
 
 bool incoming_read(struct request *request, bool with_prompt, struct incoming *incoming,
                    struct problem *problem) {
-    struct upload upload;
-    size_t capacity;
+    struct upload upload = {0};
     memset(incoming, 0, sizeof *incoming);
-    if (!read_body(request, with_prompt, &upload, &capacity, problem))
-        return false;
-    incoming->image = (struct body){upload.bytes, upload.size, capacity};
-    incoming->prompt_json = upload.prompt_json;
-    check_names(request, &upload, incoming, problem);
+    read_body(request, with_prompt, incoming, &upload, problem);
+    if (problem->type == PROBLEM_NONE)
+        check_names(request, &upload, incoming, problem);
     if (problem->type == PROBLEM_NONE)
         check_image(request, incoming, problem);
     if (problem->type != PROBLEM_NONE) {

@@ -20,6 +20,10 @@ bool incoming_read(struct request *request, bool with_prompt, struct incoming *i
 /* The query's id and model: struct route's check_query for routes that call incoming_read. */
 void incoming_check_query(struct request *request, struct problem *problem);
 
+/* What the daemon takes of an image, and the problem that one is which cannot be read. */
+struct image_limits incoming_image_limits(const struct options *options);
+enum problem_type incoming_image_problem(enum status status);
+
 void incoming_free(struct server *server, struct incoming *incoming); /* zeroes it */
 
 #endif

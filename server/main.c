@@ -1,12 +1,9 @@
 /* maskd: the process. Reads the options, loads the model, serves until SIGTERM or SIGINT, drains.
  */
-#include <errno.h>
 #include <malloc.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>

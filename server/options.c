@@ -3,23 +3,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <ini.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern char **environ;
-
-enum kind {
-    KIND_TEXT,
-    KIND_NUMBER,
-    KIND_BYTES,
-    KIND_SECONDS,
-    KIND_SWITCH,
-    KIND_FORMAT,
-    KIND_LEVEL
-};
+enum kind { KIND_TEXT, KIND_NUMBER, KIND_BYTES, KIND_SWITCH, KIND_FORMAT, KIND_LEVEL };
 
 struct row {
     const char *section, *name;
@@ -44,15 +33,15 @@ static const struct row ROWS[] = {
      "threads that poll connections"},
     {"server", "max_connections", KIND_NUMBER, AT(max_connections), 1, 65536, "1024",
      "connections at the same time"},
-    {"server", "header_timeout", KIND_SECONDS, AT(header_timeout), 1, MANY, "10",
+    {"server", "header_timeout", KIND_NUMBER, AT(header_timeout), 1, MANY, "10",
      "for a request's headers to arrive"},
-    {"server", "body_timeout", KIND_SECONDS, AT(body_timeout), 1, MANY, "60",
+    {"server", "body_timeout", KIND_NUMBER, AT(body_timeout), 1, MANY, "60",
      "for a request's body to arrive"},
-    {"server", "send_timeout", KIND_SECONDS, AT(send_timeout), 1, MANY, "60",
+    {"server", "send_timeout", KIND_NUMBER, AT(send_timeout), 1, MANY, "60",
      "for a client to take its answer"},
-    {"server", "idle_timeout", KIND_SECONDS, AT(idle_timeout), 1, MANY, "60",
+    {"server", "idle_timeout", KIND_NUMBER, AT(idle_timeout), 1, MANY, "60",
      "that a connection may wait for its next request"},
-    {"server", "drain_seconds", KIND_SECONDS, AT(drain_seconds), 0, MANY, "30",
+    {"server", "drain_seconds", KIND_NUMBER, AT(drain_seconds), 0, MANY, "30",
      "to finish what is in flight after SIGTERM"},
     {"engine", "model", KIND_TEXT, AT(model), 0, 0, "models/mobile_sam.safetensors", "the weights"},
     {"engine", "workers", KIND_NUMBER, AT(workers), 0, 256, "0",
@@ -61,9 +50,9 @@ static const struct row ROWS[] = {
      "prompts that may wait"},
     {"lanes", "upload_queue", KIND_NUMBER, AT(upload_queue), 1, MANY, "256",
      "images that may wait to be encoded"},
-    {"lanes", "prompt_deadline", KIND_SECONDS, AT(prompt_deadline), 1, MANY, "20",
+    {"lanes", "prompt_deadline", KIND_NUMBER, AT(prompt_deadline), 1, MANY, "20",
      "that a prompt may wait"},
-    {"lanes", "upload_deadline", KIND_SECONDS, AT(upload_deadline), 1, MANY, "60",
+    {"lanes", "upload_deadline", KIND_NUMBER, AT(upload_deadline), 1, MANY, "60",
      "that an image may wait"},
     {"limits", "max_body", KIND_BYTES, AT(max_body), 1024, 1LL << 31, "32M", "of one request"},
     {"limits", "upload_memory", KIND_BYTES, AT(upload_memory), 1024, HUGE_BYTES, "256M",
@@ -162,7 +151,6 @@ static void set_value(struct reader *reader, const struct row *row, const char *
         break;
     case KIND_NUMBER:
     case KIND_BYTES:
-    case KIND_SECONDS:
         read_number(value, row, (long long *)to, why);
         break;
     case KIND_SWITCH:
@@ -402,7 +390,6 @@ static void print_value(const struct row *row, const struct options *options, FI
         break;
     case KIND_NUMBER:
     case KIND_BYTES:
-    case KIND_SECONDS:
         fprintf(out, "%lld\n", *(const long long *)from);
         break;
     case KIND_SWITCH:

@@ -154,7 +154,8 @@ bool request_refused_early(struct request *request) {
 
 /* ---- the body ---------------------------------------------------------------------------- */
 
-void body_release(struct server *server, size_t capacity) {
+/* Memory of this size is no longer held for bodies. */
+static void body_release(struct server *server, size_t capacity) {
     atomic_fetch_sub(&server->body_bytes, capacity);
 }
 

@@ -81,12 +81,9 @@ void request_refuse_with(struct request *request, enum problem_type type, const 
 /* 404 for the "{id}" of the path. */
 void request_refuse_unknown_image(struct request *request);
 
-/* Gives the body to the caller, who calls body_free, or frees its bytes and then calls
- * body_release. */
+/* Gives the body to the caller, who calls body_free. */
 struct body request_take_body(struct request *request);
 void body_free(struct server *server, struct body *body); /* zeroes it */
-/* Memory of this size is no longer held for bodies. */
-void body_release(struct server *server, size_t capacity);
 
 /* ---- for http.c -------------------------------------------------------------------------- */
 

@@ -31,10 +31,16 @@ static void end(struct segmenting *segmenting) {
     free(segmenting);
 }
 
-static void fail(struct segmenting *segmenting, enum problem_type type, const char *detail) {
+static void refuse(struct segmenting *segmenting, const struct problem *problem) {
     struct request *request = segmenting->request;
     end(segmenting);
-    request_refuse_with(request, type, "%s", detail);
+    request_refuse(request, problem);
+}
+
+static void fail(struct segmenting *segmenting, enum problem_type type, const char *detail) {
+    struct problem problem = {0};
+    problem_set(&problem, type, "%s", detail);
+    refuse(segmenting, &problem);
 }
 
 static void fail_draining(struct segmenting *segmenting) {
@@ -150,9 +156,7 @@ static void on_encoded(struct waiter *waiter, const struct outcome *outcome) {
         segmenting->timing.segment_ms = 0;
         submit(segmenting);
     } else {
-        struct request *request = segmenting->request;
-        end(segmenting);
-        request_refuse(request, outcome->problem);
+        refuse(segmenting, outcome->problem);
     }
 }
 
@@ -196,6 +200,7 @@ void handle_segment_image(struct request *request) {
         record_release(record);
         return;
     }
+    body_free(request->server, &request->body); /* others may need the memory while this waits */
     request_suspend(request);
     if (presence ==
         IMAGE_PENDING) { /* look again, this time to wait; it may have ended meanwhile */
@@ -227,17 +232,13 @@ void handle_segment_upload(struct request *request) {
         incoming_free(server, &incoming);
         return;
     }
+    free(incoming.prompt_json);
+    incoming.prompt_json = NULL;
     request_suspend(request);
-    enum presence presence =
-        catalogue_claim(server->catalogue, incoming.id, incoming.digest, &incoming.geometry,
-                        &segmenting->waiter, &segmenting->record);
-    if (presence == IMAGE_CLAIMED)
-        encode_submit(server, &incoming);
-    else if (presence == IMAGE_PRESENT)
+    if (encode_claim(server, &incoming, &segmenting->waiter, &segmenting->record, &problem))
+        return;
+    if (segmenting->record)
         submit(segmenting);
-    else if (presence == IMAGE_CONFLICT)
-        fail(segmenting, PROBLEM_ID_CONFLICT, "the ID holds another image");
-    else if (presence == IMAGE_NO_MEMORY)
-        fail(segmenting, PROBLEM_INTERNAL, "out of memory");
-    incoming_free(server, &incoming);
+    else
+        refuse(segmenting, &problem);
 }

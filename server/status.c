@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "server/routes.h"
@@ -18,9 +17,7 @@ void handle_readyz(struct request *request) {
         answer_status(request, "{\"status\":\"ready\"}");
         return;
     }
-    struct problem problem = {0};
-    problem_set(&problem, PROBLEM_DRAINING, "the daemon is stopping");
-    request_refuse(request, &problem);
+    request_refuse_with(request, PROBLEM_DRAINING, "the daemon is stopping");
 }
 
 void handle_models(struct request *request) {

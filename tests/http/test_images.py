@@ -3,6 +3,7 @@
 import struct
 import unittest
 import zlib
+from pathlib import Path
 
 import images
 from case import DaemonCase
@@ -91,6 +92,10 @@ class BadImages(DaemonCase):
     def test_a_side_over_the_limit(self):
         detail = self.refuse("long", images.plain(32768, 1), "invalid-image")
         self.assertIn("32767", detail)
+
+    def test_a_limit_found_while_decoding(self):
+        data = (Path(__file__).parents[1] / "unit/data/image/many_scans.jpg").read_bytes()
+        self.assertIn("scans", self.refuse("scans", data, "invalid-image"))
 
     def test_sizes_that_cannot_be(self):
         for name, data in (("no-width", images.png(0, 10, zlib.compress(b""))),
