@@ -66,7 +66,7 @@ UNIT_OBJECTS   := $(call object,$(UNIT_SOURCES))
 
 # V=1 shows the commands.
 Q := $(if $(V),,@)
-say = @printf '  %-6s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$@)
+say = @printf '  %-6s %s\n' $(1) $@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -213,4 +213,4 @@ fmt: ## format the C sources
 clean: ## remove build/ (weights in models/ stay)
 	rm -rf build
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -60,17 +60,17 @@ static enum status write_output(const struct options *options, const struct impo
 static int convert(const struct options *options) {
     struct import import = {0};
     struct error error = {0};
-    const char *culprit = options->output;
+    const char *culprit = NULL;
     enum status status = STATUS_OK;
     for (int i = 0; status == STATUS_OK && i < options->input_count; i++) {
         culprit = options->inputs[i];
         status = import_onnx(&import, culprit, &error);
     }
     if (status == STATUS_OK) {
+        culprit = options->output; /* no input by itself is at fault from here on */
         status = import_finish(&import, &error);
     }
     if (status == STATUS_OK) {
-        culprit = options->output;
         status = write_output(options, &import, &error);
     }
     import_free(&import);

@@ -442,5 +442,6 @@ void mask_decoder_run(const struct mask_decoder *decoder, float *arena, struct w
     memcpy(job.at->query_position, job.at->queries, job.tokens * SAM_DIM * sizeof(float));
     run_transformer(&job, worker);
     run_mlp(&job, &decoder->iou_head, job.at->queries, output->iou);
-    run_upscaling(&job, worker, choose(output->iou, argument), output->logits);
+    output->wanted = choose(output->iou, argument);
+    run_upscaling(&job, worker, output->wanted, output->logits);
 }

@@ -73,6 +73,7 @@ struct mask_decoder_input {
 
 struct mask_decoder_output {
     float iou[SAM_MASK_TOKENS]; /* predicted, of all masks */
+    unsigned wanted;            /* what was chosen */
     float *logits;              /* [SAM_MASK_TOKENS][256][256]; only the wanted ones are written */
 };
 

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOW_RES = 4 * EMBEDDING_SIDE, SQUARE = 4 * LOW_RES };
+#include "engine/sam/prompt_encoder.h"
+
+enum { SQUARE = 4 * SAM_LOW_RES };
 
 /* One output coordinate: the sum of weight[k] * low[base + k]. */
 struct taps {
@@ -34,10 +36,10 @@ static struct taps taps_of(int i, int size, int scaled) {
     double weight[2] = {1 - share, share}, sums[3] = {0};
     int low, high;
     double finer;
-    half_pixel(middle[0], SQUARE, LOW_RES, &low, &high, &finer);
-    taps.base = low < LOW_RES - 3 ? low : LOW_RES - 3;
+    half_pixel(middle[0], SQUARE, SAM_LOW_RES, &low, &high, &finer);
+    taps.base = low < SAM_LOW_RES - 3 ? low : SAM_LOW_RES - 3;
     for (int k = 0; k < 2; k++) {
-        half_pixel(middle[k], SQUARE, LOW_RES, &low, &high, &finer);
+        half_pixel(middle[k], SQUARE, SAM_LOW_RES, &low, &high, &finer);
         sums[low - taps.base] += weight[k] * (1 - finer);
         sums[high - taps.base] += weight[k] * finer;
     }
@@ -49,8 +51,8 @@ static struct taps taps_of(int i, int size, int scaled) {
 /* How the rows of the image lie in the low resolution; shared by all columns. */
 struct rows {
     int height;
-    struct taps *taps;      /* [height] */
-    int first[LOW_RES + 1]; /* rows with base b are first[b] .. first[b + 1] - 1 */
+    struct taps *taps;          /* [height] */
+    int first[SAM_LOW_RES + 1]; /* rows with base b are first[b] .. first[b + 1] - 1 */
 };
 
 static enum status rows_make(struct rows *rows, const struct geometry *geometry,
@@ -65,7 +67,7 @@ static enum status rows_make(struct rows *rows, const struct geometry *geometry,
         while (base <= rows->taps[y].base)
             rows->first[base++] = y;
     }
-    while (base <= LOW_RES)
+    while (base <= SAM_LOW_RES)
         rows->first[base++] = rows->height;
     return STATUS_OK;
 }
@@ -93,7 +95,7 @@ struct sink {
 static void scan_column(const struct rows *rows, const float *column, float threshold,
                         struct sink *sink) {
     int open = -1; /* where the stretch that we are in began */
-    for (int base = 0; base + 2 < LOW_RES; base++) {
+    for (int base = 0; base + 2 < SAM_LOW_RES; base++) {
         int y = rows->first[base], end = rows->first[base + 1];
         if (y == end)
             continue;
@@ -178,8 +180,9 @@ static void trace_stretch(struct sink *sink, int first, int end) {
 /* ---- the mask ---------------------------------------------------------------------------- */
 
 static void make_column(const float *transposed, const struct taps *taps, float *column) {
-    const float *a = transposed + (size_t)taps->base * LOW_RES, *b = a + LOW_RES, *c = b + LOW_RES;
-    for (size_t i = 0; i < LOW_RES; i++)
+    const float *a = transposed + (size_t)taps->base * SAM_LOW_RES, *b = a + SAM_LOW_RES,
+                *c = b + SAM_LOW_RES;
+    for (size_t i = 0; i < SAM_LOW_RES; i++)
         column[i] = a[i] * taps->weight[0] + b[i] * taps->weight[1] + c[i] * taps->weight[2];
 }
 
@@ -199,7 +202,7 @@ static void describe(const struct tracer *tracer, const struct counter *tight,
 static void trace_columns(const float *transposed, const struct geometry *geometry,
                           const struct rows *rows, float threshold, struct tracer *tracer,
                           struct counter *tight, struct counter *loose) {
-    float column[LOW_RES];
+    float column[SAM_LOW_RES];
     for (int x = 0; x < geometry->width; x++) {
         struct taps taps = taps_of(x, geometry->width, geometry->scaled_width);
         make_column(transposed, &taps, column);
@@ -218,7 +221,7 @@ enum status mask_upsample(const float *logits, const struct geometry *geometry, 
     enum status status = rows_make(&rows, geometry, error);
     if (status != STATUS_OK)
         return status;
-    float *transposed = malloc(sizeof *transposed * LOW_RES * LOW_RES);
+    float *transposed = malloc(sizeof *transposed * SAM_LOW_RES * SAM_LOW_RES);
     struct tracer tracer = {.sink.stretch = trace_stretch,
                             .height = (size_t)geometry->height,
                             .mask = &mask,
@@ -228,9 +231,9 @@ enum status mask_upsample(const float *logits, const struct geometry *geometry, 
                             .bottom = -1};
     struct counter tight = {.sink.stretch = count_stretch}, loose = tight;
     if (transposed) {
-        for (size_t y = 0; y < LOW_RES; y++)
-            for (size_t x = 0; x < LOW_RES; x++)
-                transposed[x * LOW_RES + y] = logits[y * LOW_RES + x];
+        for (size_t y = 0; y < SAM_LOW_RES; y++)
+            for (size_t x = 0; x < SAM_LOW_RES; x++)
+                transposed[x * SAM_LOW_RES + y] = logits[y * SAM_LOW_RES + x];
         trace_columns(transposed, geometry, &rows, threshold, &tracer, &tight, &loose);
         size_t pixels = (size_t)geometry->height * (size_t)geometry->width;
         if (!tracer.failed && tracer.traced < pixels)

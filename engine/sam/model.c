@@ -251,9 +251,8 @@ enum status model_segment(const struct model *model, struct session *session, st
     struct mask_decoder_output output = {.logits = arena->logits};
     mask_decoder_run(&model->mask_decoder, arena->activations, worker, &input, choose_masks,
                      &choice, &output);
-    unsigned wanted = choose_masks(output.iou, &choice);
     for (int token = 0; token < SAM_MASK_TOKENS && status == STATUS_OK; token++) {
-        if (!(wanted >> token & 1))
+        if (!(output.wanted >> token & 1))
             continue;
         struct segment *segment = &segmentation->segments[segmentation->count];
         status = mask_upsample(arena->logits + (size_t)token * SAM_MASK_VALUES,

@@ -4,7 +4,6 @@
 
 #include <nettle/sha2.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 enum {
     SAFETENSORS_LENGTH_BYTES = 8,     /* the header's length, in front of the header */

@@ -2,8 +2,6 @@
 #ifndef ENGINE_WEIGHTS_IMPORT_ATTENTION_BIAS_H
 #define ENGINE_WEIGHTS_IMPORT_ATTENTION_BIAS_H
 
-#include <stddef.h>
-
 #include "engine/status.h"
 #include "engine/weights/safetensors.h"
 
