@@ -26,7 +26,6 @@ from reference import Picture  # noqa: E402
 
 ENCODES = int(os.environ.get("BENCH_RUNS", "7"))
 PROMPTS = 4 * ENCODES
-MODEL = ROOT / "models" / "mobile_sam.safetensors"
 
 
 class Child:
@@ -96,7 +95,7 @@ def measure(build, tools, image_path, threads):
         tensor.write(picture.encoder_input().tobytes())
         tensor.flush()
         runners = {
-            "maskd": Child([build / "engine-bench", MODEL, image_path, threads]),
+            "maskd": Child([build / "engine-bench", tools.weights, image_path, threads]),
             "http": Service(build, threads, Path(image_path).read_bytes()),
             "onnx": Child([tools.node, ROOT / "tests/bench/onnx_bench.mjs", tools.packages, tools.encoder,
                            tools.decoder, tensor.name, picture.height, picture.width, threads]),
@@ -133,7 +132,10 @@ def print_table(results):
 
 def main():
     build = (ROOT / sys.argv[1]).resolve()
-    tools = prepare.tools()
+    try:
+        tools = prepare.tools()
+    except prepare.Missing as missing:
+        sys.exit(f"bench: {missing}")
     with tempfile.TemporaryDirectory() as directory:
         image_path = os.environ.get("BENCH_IMAGE") or sample(directory)
         results = {threads: measure(build, tools, image_path, threads) for threads in (1, 2)}

@@ -1,5 +1,6 @@
 """Test images, drawn or made by hand, always the same bytes."""
 
+import functools
 import io
 import struct
 import zlib
@@ -29,8 +30,9 @@ def disc_image(size=SIZE, disc=DISC, seed=0):
     return image
 
 
-def disc(seed=0, form="PNG", **options):
-    return save(disc_image(seed=seed), form, **options)
+@functools.cache
+def disc(seed=0):
+    return save(disc_image(seed=seed), "PNG")
 
 
 def disc_mask(size=SIZE, circle=DISC):

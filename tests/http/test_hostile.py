@@ -140,7 +140,7 @@ class NotHttp(DaemonCase):
         self.assertEqual(connection.answer().check().status, 200)
 
     def test_every_behaviour(self):
-        client.request(self.daemon.port, "POST", "/v1/images?id=disc", images.disc())
+        self.upload_disc()
         for behaviour in hostile.BEHAVIOURS:
             for seed in range(5):
                 with self.subTest(behaviour.__name__, seed=seed):

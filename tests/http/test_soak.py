@@ -30,7 +30,6 @@ class Soak(DaemonCase):
         self.lock = threading.Lock()
         self.faults = []
         self.answered = {}
-        self.refused = 0
         self.expected = {}
         for image_id, data in KNOWN.items():
             self.upload(image_id, data)

@@ -5,21 +5,18 @@ import os
 import shutil
 import socket
 import struct
-import subprocess
 import tempfile
 import unittest
 
 import client
-from daemon import HOST, MODEL, Daemon, binary, command, environment, seconds
+from daemon import HOST, MODEL, Daemon, command
 
 
 class Start(unittest.TestCase):
 
     def refuse(self, *flags):
         """What a start that fails says: exit status 1, and one line of the log that tells why."""
-        process = subprocess.run([binary(), "--port", "0", "--log-format", "json", "--model",
-                                  MODEL, *flags], env=environment(), capture_output=True,
-                                 text=True, timeout=seconds(60), check=False)
+        process = command("--port", "0", "--log-format", "json", "--model", MODEL, *flags)
         self.assertEqual(process.returncode, 1, process.stderr)
         self.assertNotIn("listening", process.stderr)
         last = json.loads(process.stderr.strip().split("\n")[-1])

@@ -21,11 +21,11 @@ class Missing(Exception):
 
 
 class Tools:
-    """Paths; encoder and decoder are the graphs as they were published."""
+    """Paths; encoder and decoder are the graphs as they were published. The binaries are the caller's to need()."""
 
     def __init__(self, model):
-        need(binary("MASKD", "maskd"), "make build makes it")
-        self.probe = need(binary("ENGINE_PROBE", "engine-probe"), "make build/engine-probe makes it")
+        self.maskd = binary("MASKD", "maskd")
+        self.probe = binary("ENGINE_PROBE", "engine-probe")
         self.weights = need(ROOT / "models" / model["file"]["name"], "make models fetches it")
         self.node = command("node")
         self.packages = install()

@@ -111,7 +111,7 @@ class Runtime:
         script = [tools.node, HERE / "runtime.mjs", tools.packages, tools.encoder, decoder]
         command = [str(word) for word in script + [directory]]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.version = self.receive()["version"]
+        self.receive()  # it is ready
 
     def close(self):
         try:

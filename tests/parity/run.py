@@ -102,6 +102,8 @@ def find_images(results, directory):
 
 def run(results, arguments):
     tools = prepare.tools()
+    prepare.need(tools.maskd, "make build makes it")
+    prepare.need(tools.probe, "make build/engine-probe makes it")
     with tempfile.TemporaryDirectory(prefix="run.", dir=prepare.WORK) as work:
         directory = Path(work)
         images = arguments.images or find_images(results, directory)

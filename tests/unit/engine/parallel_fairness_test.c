@@ -2,7 +2,6 @@
  * The flood ends by itself only after a great many rounds; bulk work must have ended long before.
  */
 #include <stdatomic.h>
-#include <stdlib.h>
 
 #include "tests/unit/engine/pool_fixture.h"
 #include "tests/unit/suites.h"

@@ -1,7 +1,6 @@
 /* The two lanes: interactive work goes first, at tile boundaries and when a bulk job yields; bulk
  * work is not starved. Gates and journals decide, no clock does. */
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/engine/pool_fixture.h"

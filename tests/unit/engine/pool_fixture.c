@@ -30,13 +30,6 @@ void gate_wait(struct gate *gate, int count) {
     pthread_mutex_unlock(&gate->mutex);
 }
 
-int gate_count(struct gate *gate) {
-    pthread_mutex_lock(&gate->mutex);
-    int count = gate->count;
-    pthread_mutex_unlock(&gate->mutex);
-    return count;
-}
-
 /* ---- jobs -------------------------------------------------------------------------------- */
 
 void journal_note(struct journal *journal, char letter) {

@@ -20,7 +20,6 @@ struct gate {
 
 void gate_add(struct gate *gate, int change);
 void gate_wait(struct gate *gate, int count); /* until it is count or more */
-int gate_count(struct gate *gate);
 
 /* What happened, one letter each. */
 struct journal {

@@ -1,7 +1,6 @@
 /* The catalogue: an image that many upload at once is encoded once, and all of them hear of it. */
 #include <check.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

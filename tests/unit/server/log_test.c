@@ -1,12 +1,10 @@
 /* The log's lines, as text and as JSON. */
 #include <check.h>
 #include <cjson/cJSON.h>
-#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -1,6 +1,5 @@
 /* What options may be: numbers and their limits, sizes with units, words, texts. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/server/options_fixture.h"

@@ -1,7 +1,6 @@
 /* Sessions are lent to one job at a time, the warmest first. */
 #include <check.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,7 +1,6 @@
 /* The store: what is kept, what is forgotten first, and who still holds it. */
 #include <check.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /* What image_probe and image_decode make of files that are too large, damaged or cut short. */
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

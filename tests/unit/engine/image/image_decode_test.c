@@ -1,7 +1,6 @@
 /* What image_probe and image_decode make of sound files: the pixels that Pillow sees. */
 #include <check.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
 /* window_attention against attention as it is defined. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "engine/engine.h"

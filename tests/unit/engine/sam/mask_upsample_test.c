@@ -1,6 +1,5 @@
 /* mask_upsample against SAM's two interpolations, pixel by pixel in double precision. */
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

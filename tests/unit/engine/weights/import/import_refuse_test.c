@@ -1,6 +1,5 @@
 /* engine/weights/import: what is refused, and why it says so. Graphs are hostile input. */
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

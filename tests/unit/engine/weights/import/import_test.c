@@ -249,14 +249,11 @@ END_TEST
 
 /* ---- the real graphs, where they are ----------------------------------------------------- */
 
-/* The hash that models/manifest.json gives for the converted data; "" when it cannot be read. */
+/* The hash that models/manifest.json gives for the converted data. */
 static void read_manifest(char sha256[65]) {
     static char text[1 << 16];
-    sha256[0] = '\0';
     FILE *stream = fopen("models/manifest.json", "r");
-    if (!stream) {
-        return;
-    }
+    ck_assert_ptr_nonnull(stream);
     size_t length = fread(text, 1, sizeof text, stream);
     fclose(stream);
     cJSON *manifest = cJSON_ParseWithLength(text, length);
@@ -296,7 +293,7 @@ START_TEST(the_real_graphs_give_the_manifests_weights) {
     char expected[65], found[65];
     read_manifest(expected);
     safetensors_data_sha256(file, found);
-    ck_assert_str_eq(found, expected[0] ? expected : found);
+    ck_assert_str_eq(found, expected);
     safetensors_free(file);
     free(bytes);
     import_free(&import);
