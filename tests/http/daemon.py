@@ -63,15 +63,18 @@ class Daemon:
     def __init__(self, *flags, env=None):
         self.events = []
         self.strays = []  # lines of the log that are not JSON
-        self.changed = threading.Condition()
         self.directory = tempfile.TemporaryDirectory()
+        # A file: what was logged before an answer is there to be read once the answer is.
+        path = os.path.join(self.directory.name, "log")
         arguments = [binary(), "--host", HOST, "--port", "0", "--log-format", "json",
                      "--model", MODEL, *flags]
-        self.process = subprocess.Popen(arguments, env=environment(env), cwd=self.directory.name,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE)
-        self.reader = threading.Thread(target=self._read_log, daemon=True)
-        self.reader.start()
+        with open(path, "ab") as log:
+            self.process = subprocess.Popen(arguments, env=environment(env),
+                                            cwd=self.directory.name, stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=log)
+        self.log = open(path, "rb")
+        self.log_rest = b""
+        self.log_lock = threading.Lock()
         try:
             self.port = self.wait_event("listening", timeout=30)["port"]
         except AssertionError:
@@ -81,43 +84,39 @@ class Daemon:
 
     # ---- the log
 
-    def _read_log(self):
-        for line in self.process.stderr:
-            try:
-                event = json.loads(line)
-                assert isinstance(event["event"], str)
-            except (ValueError, TypeError, KeyError, AssertionError):
-                event = None
-            with self.changed:
-                if event is None:
-                    self.strays.append(line.decode("latin-1").rstrip("\n"))
-                else:
+    def read_log(self):
+        """Takes in what was logged until now."""
+        with self.log_lock:
+            if self.log.closed:
+                return
+            *lines, self.log_rest = (self.log_rest + self.log.read()).split(b"\n")
+            for line in lines:
+                try:
+                    event = json.loads(line)
+                    assert isinstance(event["event"], str)
                     self.events.append(event)
-                self.changed.notify_all()
-
-    def count(self, name):
-        with self.changed:
-            return sum(event["event"] == name for event in self.events)
+                except (ValueError, TypeError, KeyError, AssertionError):
+                    self.strays.append(line.decode("latin-1"))
 
     def find(self, name, **fields):
         """The events of this name that have these fields."""
-        with self.changed:
-            return [event for event in self.events if event["event"] == name
-                    and all(event.get(key) == value for key, value in fields.items())]
+        self.read_log()
+        return [event for event in self.events if event["event"] == name
+                and all(event.get(key) == value for key, value in fields.items())]
 
     def wait_event(self, name, count=1, timeout=10, **fields):
         """Waits for the count-th event of this name and these fields, and returns it."""
         def found():
-            if not self.alive() and not self.reader.is_alive():
-                assert len(self.find(name, **fields)) >= count, (
-                    f"exit {self.process.returncode} before \"{name}\"; {self.last_words()}")
+            alive = self.alive()
             events = self.find(name, **fields)
+            assert alive or len(events) >= count, (
+                f"exit {self.process.returncode} before \"{name}\"; {self.last_words()}")
             return events[count - 1] if len(events) >= count else None
         return wait_until(found, timeout, f"event \"{name}\"")
 
     def last_words(self):
-        with self.changed:
-            lines = self.strays[-20:] + [json.dumps(event) for event in self.events[-2:]]
+        self.read_log()
+        lines = self.strays[-20:] + [json.dumps(event) for event in self.events[-2:]]
         return "the log ends: " + " | ".join(lines)
 
     # ---- the process
@@ -149,17 +148,18 @@ class Daemon:
 
     def wait(self, timeout=60):
         """The exit status."""
-        code = self.process.wait(seconds(timeout))
-        self.reader.join(seconds(10))
-        return code
+        return self.process.wait(seconds(timeout))
 
     def kill(self):
         """For daemons that failed a test already."""
         if self.alive():
             self.process.kill()
         self.process.wait()
-        self.reader.join(seconds(10))
-        self.process.stderr.close()
+        self.read_log()
+        self.log.close()
+        if self.log_rest:  # a line without an end
+            self.strays.append(self.log_rest.decode("latin-1"))
+            self.log_rest = b""
         self.directory.cleanup()
 
     def stop(self):

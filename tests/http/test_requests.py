@@ -45,7 +45,7 @@ class Requests(DaemonCase):
             body = '{"image":"' + image + '","points":[[1,' + number + "]]}"
             self.refused(self.request("POST", "/v1/segment", body), "invalid-prompt",
                          "/points/0/1")
-        self.assertEqual(self.daemon.count("encoded"), 0)
+        self.assertEqual(self.daemon.find("encoded"), [])
         self.refused(self.request("POST", "/v1/segment", images.plain(4, 4)), "bad-request")
 
     def test_unknown_parameters(self):
