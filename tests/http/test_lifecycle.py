@@ -35,7 +35,7 @@ class Stop(unittest.TestCase):
         connection = self.raw(daemon)
         request = post(path, body or images.plain(20, 20))
         connection.send(request[:-5])
-        time.sleep(0.1)  # it is accepted, and read so far
+        time.sleep(seconds(0.2))  # it is accepted, and read so far
         return connection, lambda: connection.send_what_goes(request[-5:])
 
     def end(self, daemon, timeout=60):
@@ -69,7 +69,7 @@ class Stop(unittest.TestCase):
         upload.send(post("/v1/images?id=late", images.disc()))
         wait_until(lambda: watch.request("GET", "/v1/images/late").status == 200, 10, "a claim")
         prompt.send(post("/v1/images/late/segment", PROMPT))
-        time.sleep(0.1)
+        time.sleep(seconds(0.2))  # it is read
         daemon.signal()
         daemon.wait_event("draining")
         wait_until(daemon.refuses, 5, "nobody listens")
