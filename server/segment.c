@@ -202,8 +202,8 @@ void handle_segment_image(struct request *request) {
     }
     body_free(request->server, &request->body); /* others may need the memory while this waits */
     request_suspend(request);
-    if (presence ==
-        IMAGE_PENDING) { /* look again, this time to wait; it may have ended meanwhile */
+    if (presence == IMAGE_PENDING) {
+        /* look again, this time to wait; it may have ended meanwhile */
         presence =
             catalogue_find(catalogue, request->image_id, &segmenting->waiter, &record, &geometry);
         if (presence == IMAGE_PENDING)

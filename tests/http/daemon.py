@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -73,8 +72,7 @@ class Daemon:
                                             cwd=self.directory.name, stdin=subprocess.DEVNULL,
                                             stdout=subprocess.DEVNULL, stderr=log)
         self.log = open(path, "rb")
-        self.log_rest = b""
-        self.log_lock = threading.Lock()
+        self.log_rest = b""  # of a line that is not whole yet
         try:
             self.port = self.wait_event("listening", timeout=30)["port"]
         except AssertionError:
@@ -85,18 +83,17 @@ class Daemon:
     # ---- the log
 
     def read_log(self):
-        """Takes in what was logged until now."""
-        with self.log_lock:
-            if self.log.closed:
-                return
-            *lines, self.log_rest = (self.log_rest + self.log.read()).split(b"\n")
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                    assert isinstance(event["event"], str)
-                    self.events.append(event)
-                except (ValueError, TypeError, KeyError, AssertionError):
-                    self.strays.append(line.decode("latin-1"))
+        """Takes in what was logged until now. For one thread at a time."""
+        if self.log.closed:
+            return
+        *lines, self.log_rest = (self.log_rest + self.log.read()).split(b"\n")
+        for line in lines:
+            try:
+                event = json.loads(line)
+                assert isinstance(event["event"], str)
+                self.events.append(event)
+            except (ValueError, TypeError, KeyError, AssertionError):
+                self.strays.append(line.decode("latin-1"))
 
     def find(self, name, **fields):
         """The events of this name that have these fields."""

@@ -1,6 +1,6 @@
 /* The files of tests/unit/data/image/, and images made on the spot. */
-#ifndef TESTS_UNIT_ENGINE_IMAGE_FIXTURE_H
-#define TESTS_UNIT_ENGINE_IMAGE_FIXTURE_H
+#ifndef TESTS_UNIT_ENGINE_IMAGE_IMAGE_FIXTURE_H
+#define TESTS_UNIT_ENGINE_IMAGE_IMAGE_FIXTURE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* What the tests of kernels share: a loop test runs once for each instruction set of this CPU. */
-#ifndef TESTS_UNIT_ENGINE_KERNELS_FIXTURE_H
-#define TESTS_UNIT_ENGINE_KERNELS_FIXTURE_H
+#ifndef TESTS_UNIT_ENGINE_KERNELS_KERNELS_FIXTURE_H
+#define TESTS_UNIT_ENGINE_KERNELS_KERNELS_FIXTURE_H
 
 #include <check.h>
 

@@ -1,6 +1,6 @@
 /* A model file with random weights, and the model that was loaded from it. */
-#ifndef TESTS_UNIT_ENGINE_MODEL_FIXTURE_H
-#define TESTS_UNIT_ENGINE_MODEL_FIXTURE_H
+#ifndef TESTS_UNIT_ENGINE_SAM_MODEL_FIXTURE_H
+#define TESTS_UNIT_ENGINE_SAM_MODEL_FIXTURE_H
 
 #include "engine/engine.h"
 #include "engine/sam/mask_decoder.h"

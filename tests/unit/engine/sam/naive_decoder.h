@@ -1,8 +1,8 @@
 /* naive_decoder: modeling/transformer.py and modeling/mask_decoder.py of Segment Anything as they
  * are written there, in double precision: keys, values and queries are projected at every position
  * of the image, nothing is folded. */
-#ifndef TESTS_UNIT_ENGINE_NAIVE_DECODER_H
-#define TESTS_UNIT_ENGINE_NAIVE_DECODER_H
+#ifndef TESTS_UNIT_ENGINE_SAM_NAIVE_DECODER_H
+#define TESTS_UNIT_ENGINE_SAM_NAIVE_DECODER_H
 
 #include "engine/sam/mask_decoder.h"
 #include "tests/unit/engine/sam/weights_fixture.h"

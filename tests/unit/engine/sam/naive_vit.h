@@ -1,7 +1,7 @@
 /* naive_vit: the layers of modeling/tiny_vit_sam.py of MobileSAM, one output position at a time, in
  * double precision and with the weights in their original layout. */
-#ifndef TESTS_UNIT_ENGINE_NAIVE_VIT_H
-#define TESTS_UNIT_ENGINE_NAIVE_VIT_H
+#ifndef TESTS_UNIT_ENGINE_SAM_NAIVE_VIT_H
+#define TESTS_UNIT_ENGINE_SAM_NAIVE_VIT_H
 
 #include <stdbool.h>
 #include <stddef.h>

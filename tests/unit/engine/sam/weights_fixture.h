@@ -1,7 +1,7 @@
 /* MobileSAM with random weights: the architecture's dimensions, and values that make every part of
  * it count. */
-#ifndef TESTS_UNIT_ENGINE_WEIGHTS_FIXTURE_H
-#define TESTS_UNIT_ENGINE_WEIGHTS_FIXTURE_H
+#ifndef TESTS_UNIT_ENGINE_SAM_WEIGHTS_FIXTURE_H
+#define TESTS_UNIT_ENGINE_SAM_WEIGHTS_FIXTURE_H
 
 #include <stdint.h>
 

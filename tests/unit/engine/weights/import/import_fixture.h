@@ -1,6 +1,6 @@
 /* Small ONNX graphs, and whole synthetic ones, for the importer's tests. */
-#ifndef TESTS_UNIT_ENGINE_IMPORT_FIXTURE_H
-#define TESTS_UNIT_ENGINE_IMPORT_FIXTURE_H
+#ifndef TESTS_UNIT_ENGINE_WEIGHTS_IMPORT_IMPORT_FIXTURE_H
+#define TESTS_UNIT_ENGINE_WEIGHTS_IMPORT_IMPORT_FIXTURE_H
 
 #include <stddef.h>
 #include <stdint.h>
