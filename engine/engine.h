@@ -16,6 +16,7 @@
 
 #include "engine/image/image.h"
 #include "engine/parallel.h"
+#include "engine/profile.h"
 #include "engine/status.h"
 
 /* ---- the model --------------------------------------------------------------------------- */
@@ -63,6 +64,10 @@ void session_free(struct session *session); /* NULL is allowed */
 
 /* Gives the touched pages back to the system. Not while a job uses the session. */
 void session_trim(struct session *session);
+
+/* From now on each encode and each prompt of the session fills the profile anew; NULL: none. The
+ * profile is the caller's and must outlive its use. */
+void session_profile(struct session *session, struct profile *profile);
 
 /* ---- image -> embedding ------------------------------------------------------------------ */
 

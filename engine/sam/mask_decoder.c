@@ -441,7 +441,11 @@ void mask_decoder_run(const struct mask_decoder *decoder, float *arena, struct w
     memcpy(job.at->queries + fixed, input->sparse, input->sparse_count * SAM_DIM * sizeof(float));
     memcpy(job.at->query_position, job.at->queries, job.tokens * SAM_DIM * sizeof(float));
     run_transformer(&job, worker);
+    profile_end_stage(input->profile, "transformer", 0);
     run_mlp(&job, &decoder->iou_head, job.at->queries, output->iou);
     output->wanted = choose(output->iou, argument);
     run_upscaling(&job, worker, output->wanted, output->logits);
+    profile_end_stage(input->profile, "output_upscaling",
+                      (double)SAM_GRID * SAM_DIM * (double)decoder->upscale1.out +
+                          4.0 * SAM_GRID * UPSCALE1_CHANNELS * (double)decoder->upscale2.out);
 }

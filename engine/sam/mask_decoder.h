@@ -69,6 +69,7 @@ struct mask_decoder_input {
     const float *dense_everywhere; /* [SAM_DIM] */
     const float *sparse;           /* [sparse_count][SAM_DIM] */
     size_t sparse_count;
+    struct profile *profile; /* NULL: none */
 };
 
 struct mask_decoder_output {

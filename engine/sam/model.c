@@ -37,6 +37,7 @@ struct decode_arena {
 struct session {
     float *arena;
     size_t bytes;
+    struct profile *profile; /* borrowed; NULL: none */
 };
 
 /* ---- the model --------------------------------------------------------------------------- */
@@ -169,6 +170,10 @@ void session_trim(struct session *session) {
     madvise(session->arena, session->bytes, MADV_DONTNEED);
 }
 
+void session_profile(struct session *session, struct profile *profile) {
+    session->profile = profile;
+}
+
 /* ---- image -> embedding ------------------------------------------------------------------ */
 
 void geometry_fit(int width, int height, int input_size, struct geometry *geometry) {
@@ -184,7 +189,7 @@ void model_encode(const struct model *model, struct session *session, struct wor
                   const struct image *scaled, const struct geometry *geometry,
                   struct embedding *embedding) {
     float *values = session->arena + tiny_vit_arena_floats();
-    tiny_vit_encode(&model->encoder, session->arena, worker, scaled, values);
+    tiny_vit_encode(&model->encoder, session->arena, worker, scaled, values, session->profile);
     model->encoder.kernels->to_half(values, embedding->values, EMBEDDING_VALUES);
     embedding->geometry = *geometry;
 }
@@ -233,8 +238,10 @@ enum status model_segment(const struct model *model, struct session *session, st
     enum status status = check_prompt(embedding, prompt, error);
     if (status != STATUS_OK)
         return status;
+    profile_begin(session->profile);
     struct decode_arena *arena = (struct decode_arena *)session->arena;
     struct mask_decoder_input input = {
+        .profile = session->profile,
         .embedding = embedding->values,
         .dense_everywhere = model->prompt_encoder.no_mask,
         .sparse = arena->sparse,
@@ -247,6 +254,7 @@ enum status model_segment(const struct model *model, struct session *session, st
                              arena->dense);
         input.dense = arena->dense;
     }
+    profile_end_stage(session->profile, "prompt_encoder", 0);
     struct choice choice = {prompt->multimask, input.sparse_count};
     struct mask_decoder_output output = {.logits = arena->logits};
     mask_decoder_run(&model->mask_decoder, arena->activations, worker, &input, choose_masks,
@@ -260,6 +268,7 @@ enum status model_segment(const struct model *model, struct session *session, st
         segment->predicted_iou = output.iou[token];
         segmentation->count += status == STATUS_OK;
     }
+    profile_end_stage(session->profile, "postprocess_masks", 0);
     if (status != STATUS_OK)
         segmentation_free(segmentation);
     return status;

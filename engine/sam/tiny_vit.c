@@ -329,24 +329,58 @@ size_t tiny_vit_tile_scratch_bytes(void) {
                         more, 2.9 MB */
 }
 
+static double patch_embed_macs(const struct tiny_vit *vit) {
+    return (double)PATCH1_SIDE * PATCH1_SIDE * (double)(vit->patch1.in * vit->patch1.out) +
+           (double)PATCH2_SIDE * PATCH2_SIDE * (double)(vit->patch2.in * vit->patch2.out);
+}
+
+static double mbconv_macs(const struct mbconv *conv) {
+    size_t output_side = conv->side / conv->stride, hidden = conv->expand.out;
+    return (double)(conv->side * conv->side) * (double)(conv->expand.in * hidden) +
+           (double)(output_side * output_side) * (double)(hidden * (9 + conv->project.out));
+}
+
+static double block_macs(const struct vit_stage *stage, const struct vit_block *block) {
+    size_t c = stage->channels, mlp = 2 * c * block->fc1.out;
+    size_t attention = 2 * stage->window * stage->window * c;
+    return (double)(stage->side * stage->side) * (double)(4 * c * c + attention + 9 * c + mlp);
+}
+
+static double neck_macs(const struct linear *linear) {
+    return (double)EMBED_SIDE * EMBED_SIDE * (double)(linear->in * linear->out);
+}
+
 void tiny_vit_encode(const struct tiny_vit *vit, float *arena, struct worker *worker,
-                     const struct image *scaled, float *embedding) {
+                     const struct image *scaled, float *embedding, struct profile *profile) {
+    static const char *const mbconv_names[] = {"layers.0.blocks.0", "layers.0.blocks.1"};
+    static const char *const merge_names[] = {"layers.0.downsample", "layers.1.downsample",
+                                              "layers.2.downsample"};
+    static const char *const stage_names[] = {"layers.1.blocks", "layers.2.blocks",
+                                              "layers.3.blocks"};
     float *x = arena, *y = arena + PLANE, *swap;
+    profile_begin(profile);
     patch_embed(vit, worker, scaled, x);
+    profile_end_stage(profile, "patch_embed", patch_embed_macs(vit));
     for (size_t i = 0; i < 2; i++) {
         mbconv_run(vit, &vit->mbconv[i], worker, x, y);
+        profile_end_stage(profile, mbconv_names[i], mbconv_macs(&vit->mbconv[i]));
         swap = x, x = y, y = swap;
     }
     for (size_t s = 0; s < 3; s++) {
         const struct vit_stage *stage = &vit->stages[s];
         mbconv_run(vit, &vit->merges[s], worker, x, y);
+        profile_end_stage(profile, merge_names[s], mbconv_macs(&vit->merges[s]));
         swap = x, x = y, y = swap;
         for (size_t b = 0; b < stage->depth; b++) {
             block_run(vit, stage, &stage->blocks[b], worker, x, y);
             swap = x, x = y, y = swap;
         }
+        profile_end_stage(profile, stage_names[s],
+                          (double)stage->depth * block_macs(stage, &stage->blocks[0]));
     }
     struct neck_job neck = {vit, x, y, embedding};
     worker_parallel_for(worker, EMBED_SIDE / NECK_ROWS, neck1_tile, &neck);
+    profile_end_stage(profile, "neck.0", neck_macs(&vit->neck1));
     worker_parallel_for(worker, EMBED_SIDE / NECK_ROWS, neck2_tile, &neck);
+    profile_end_stage(profile, "neck.2", neck_macs(&vit->neck2));
 }

@@ -19,6 +19,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/linear.h"
 #include "engine/parallel.h"
+#include "engine/profile.h"
 #include "engine/sam/weights.h"
 
 enum { TINY_VIT_INPUT = 1024, TINY_VIT_DEPTH_MAX = 6 };
@@ -63,8 +64,9 @@ void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, struct w
 size_t tiny_vit_arena_floats(void);       /* the activations of one image */
 size_t tiny_vit_tile_scratch_bytes(void); /* what one tile expands, at most */
 
-/* scaled fits the 1024 square; the rest of it is padding. embedding is [64][64][256]. */
+/* scaled fits the 1024 square; the rest of it is padding. embedding is [64][64][256]. profile may
+ * be NULL. */
 void tiny_vit_encode(const struct tiny_vit *vit, float *arena, struct worker *worker,
-                     const struct image *scaled, float *embedding);
+                     const struct image *scaled, float *embedding, struct profile *profile);
 
 #endif

@@ -136,7 +136,7 @@ static void encode(void *argument, struct worker *worker) {
     struct encoding *at = argument;
     model_encode(fixture.model, at->session, worker, &at->image, &at->geometry, at->embedding);
     session_trim(at->session);
-    tiny_vit_encode(&at->vit, at->arena, worker, &at->image, at->values);
+    tiny_vit_encode(&at->vit, at->arena, worker, &at->image, at->values, NULL);
 }
 
 START_TEST(an_embedding_is_the_encoders_in_halves) {

@@ -239,7 +239,7 @@ END_TEST
 
 static void run_encoder(void *argument, struct worker *worker) {
     struct run *run = argument;
-    tiny_vit_encode(&run->vit, run->input, worker, run->image, run->output);
+    tiny_vit_encode(&run->vit, run->input, worker, run->image, run->output, NULL);
 }
 
 /* TinyViT.forward_features, from the stages that the other tests check; input has room for two of
