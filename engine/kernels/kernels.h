@@ -8,27 +8,78 @@
 #ifndef ENGINE_KERNELS_KERNELS_H
 #define ENGINE_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Channel counts are multiples of this: one vector of the widest instruction set. */
 enum { KERNEL_CHANNEL_STEP = 16 };
 
+enum activation {
+    ACTIVATION_NONE,
+    ACTIVATION_GELU, /* exact, by erf: Hendrycks and Gimpel, arXiv:1606.08415 */
+    ACTIVATION_RELU,
+};
+
+/* torch.nn.Linear, a 1x1 convolution on token-major data, or a 3x3 convolution as a linear on its
+ * nine inputs, with the weights in the order in which the product reads them. */
+struct packed_linear {
+    const float *panels; /* [out / KERNEL_CHANNEL_STEP][in][KERNEL_CHANNEL_STEP] */
+    const float *bias;   /* [out], or NULL */
+    size_t in, out;      /* out: a multiple of KERNEL_CHANNEL_STEP */
+};
+
+enum { LINEAR_PIECES_MAX = 3 };
+
+/* y = activation(x W^T + bias + added), for some rows. A row of x is one piece of `in` values, or
+ * three of in / 3 each that lie apart: the inputs of a 3x3 convolution in three rows of an image. A
+ * piece that is NULL counts as zeros. Rows follow each other at their strides, in floats. */
+struct linear_rows {
+    const float *x[LINEAR_PIECES_MAX];
+    size_t pieces; /* 1 or 3 */
+    size_t x_stride;
+    const float *added; /* or NULL; may be y, with y's stride */
+    size_t added_stride;
+    float *y;
+    size_t y_stride;
+    size_t rows;
+    enum activation activation;
+};
+
+/* Multi-head self-attention within one window, with relative position biases (TinyViT: Wu et al.,
+ * arXiv:2207.10666; Attention in mobile_sam/modeling/tiny_vit_sam.py). */
+struct window_attention {
+    size_t tokens, heads;
+    size_t head_dim;   /* a multiple of KERNEL_CHANNEL_STEP */
+    const float *bias; /* [heads][tokens][tokens] */
+    const float *qkv;  /* [tokens][heads][q, k, v of head_dim each] */
+    size_t queries;    /* the first so many tokens are asked for, the others are keys only */
+    float *scratch;    /* window_attention_scratch() floats */
+    float *out;        /* [queries][heads][head_dim] */
+};
+
+size_t window_attention_scratch(size_t tokens, size_t head_dim);
+
 /* One row of a depthwise 3x3 convolution with padding 1. Rows are [width][channels]; above or below
  * may be NULL: outside the image, zero. Output column x reads input columns stride * x - 1 ..
- * stride * x + 1. */
+ * stride * x + 1; those before the first and after the last are zero, unless the row is a part of a
+ * wider one. */
 struct depthwise_row {
     const float *above, *centre, *below;
     size_t width, output_width;
-    size_t channels;      /* a multiple of KERNEL_CHANNEL_STEP */
-    size_t stride;        /* 1 or 2 */
-    const float *weights; /* [9][channels]: the taps row by row */
-    const float *bias;    /* [channels], or NULL for none */
-    float *output;        /* [output_width][channels]; not one of the inputs */
+    bool goes_on_left, goes_on_right; /* there is a column -1, or one at `width`, in memory */
+    size_t channels;                  /* a multiple of KERNEL_CHANNEL_STEP */
+    size_t stride;                    /* 1 or 2 */
+    const float *weights;             /* [9][channels]: the taps row by row */
+    const float *bias;                /* [channels], or NULL for none */
+    enum activation activation;
+    float *output; /* [output_width][channels]; not one of the inputs */
 };
 
 struct kernels {
     const char *isa;
+
+    void (*linear)(const struct packed_linear *linear, const struct linear_rows *rows);
 
     /* x[row][i] += bias[i], then GELU (exact, by erf: Hendrycks and Gimpel, arXiv:1606.08415) or
      * ReLU or nothing. rows x n, contiguous. n is any. */
@@ -56,6 +107,8 @@ struct kernels {
     /* x[i] = exp(x[i] * scale - max), where max is that of x * scale; gives max and the sum of the
      * results: a part of a softmax over more values than these. */
     void (*exp_partial)(float *x, size_t n, float scale, float *max, float *sum);
+
+    void (*window_attention)(const struct window_attention *attention);
 
     void (*depthwise3x3)(const struct depthwise_row *row);
 

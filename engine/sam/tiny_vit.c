@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-#include "engine/kernels/attention.h"
-#include "engine/kernels/conv.h"
-
 static const float NORM_EPSILON = 1e-5f; /* torch.nn.LayerNorm's */
 static const float NECK_EPSILON = 1e-6f; /* LayerNorm2d's */
 
@@ -13,9 +10,10 @@ static const float PIXEL_MEAN[3] = {123.675f, 116.28f, 103.53f};
 static const float PIXEL_STD[3] = {58.395f, 57.12f, 57.375f};
 
 enum {
-    PATCH_ROWS = 4,  /* output rows of a patch_embed tile */
-    MBCONV_ROWS = 8, /* output rows of an MBConv tile */
-    NECK_ROWS = 1,
+    PATCH_ROWS = 4,   /* output rows of a patch_embed tile */
+    MBCONV_ROWS = 16, /* output rows and columns of an MBConv tile: three rows of what it expands */
+    MBCONV_COLUMNS = 64, /* stay in the second-level cache */
+    NECK_ROWS = 2,
     PATCH1_SIDE = TINY_VIT_INPUT / 2,
     PATCH2_SIDE = TINY_VIT_INPUT / 4,
     EMBED_SIDE = 64,
@@ -30,6 +28,23 @@ static const float *row_of(const float *image, size_t side, size_t channels, ptr
     return row < 0 || row >= (ptrdiff_t)side ? NULL : image + (size_t)row * side * channels;
 }
 
+/* y = activation(x W^T + bias + added), all rows contiguous. */
+static void linear(const struct tiny_vit *vit, const struct packed_linear *linear, const float *x,
+                   size_t rows, const float *added, enum activation activation, float *y) {
+    struct linear_rows job = {
+        .x = {x},
+        .pieces = 1,
+        .x_stride = linear->in,
+        .added = added,
+        .added_stride = linear->out,
+        .y = y,
+        .y_stride = linear->out,
+        .rows = rows,
+        .activation = activation,
+    };
+    vit->kernels->linear(linear, &job);
+}
+
 /* ---- patch_embed ------------------------------------------------------------------------- */
 
 struct patch_embed {
@@ -42,12 +57,15 @@ struct patch_embed {
 enum {
     PATCH1_ROWS = 2 * PATCH_ROWS + 1,       /* rows of the first convolution that a tile needs */
     PATCH_INPUT_ROWS = 2 * PATCH1_ROWS + 1, /* rows of pixels that those need */
+    PIXEL_ROW = (1 + TINY_VIT_INPUT) * 3,   /* both begin with the column left of the image */
 };
 
 /* The first convolution's input row: normalised pixels, zero in the padding. */
 static void normalise_row(const struct patch_embed *job, ptrdiff_t row, float *to) {
     const struct image *image = job->image;
     size_t width = 0;
+    memset(to, 0, 3 * sizeof *to);
+    to += 3;
     if (row >= 0 && row < image->height) {
         width = (size_t)image->width;
         const uint8_t *rgb = image->rgb + (size_t)row * width * 3;
@@ -61,35 +79,40 @@ static void normalise_row(const struct patch_embed *job, ptrdiff_t row, float *t
 static void patch_embed_tile(void *argument, size_t index, struct worker *worker) {
     const struct patch_embed *job = argument;
     const struct tiny_vit *vit = job->vit;
-    size_t hidden = vit->patch1.out, first = index * PATCH_ROWS;
+    size_t hidden = vit->patch1.out, out = vit->patch2.out, first = index * PATCH_ROWS;
+    size_t row1_floats = (1 + PATCH1_SIDE) * hidden;
     ptrdiff_t first1 = (ptrdiff_t)(2 * first) - 1, first0 = 2 * first1 - 1;
-    float *pixels = worker_scratch(worker);
-    float *rows1 = pixels + PATCH_INPUT_ROWS * TINY_VIT_INPUT * 3;
-    float *columns = rows1 + PATCH1_ROWS * PATCH1_SIDE * hidden;
+    float *pixels = worker_scratch(worker), *rows1 = pixels + PATCH_INPUT_ROWS * PIXEL_ROW;
 
     for (ptrdiff_t i = 0; i < PATCH_INPUT_ROWS; i++)
-        normalise_row(job, first0 + i, pixels + i * TINY_VIT_INPUT * 3);
-    for (ptrdiff_t i = 0; i < PATCH1_ROWS; i++) {
-        if (first1 + i < 0)
-            continue;
-        const float *rows[3];
-        for (ptrdiff_t j = 0; j < 3; j++)
-            rows[j] = pixels + (2 * i + j) * TINY_VIT_INPUT * 3;
-        float *row1 = rows1 + (size_t)i * PATCH1_SIDE * hidden;
-        conv3x3_columns(rows, TINY_VIT_INPUT, 3, 2, PATCH1_SIDE, columns);
-        linear_product(&vit->patch1, columns, PATCH1_SIDE, row1);
-        vit->kernels->bias_gelu(row1, PATCH1_SIDE, hidden, vit->patch1.bias);
+        normalise_row(job, first0 + i, pixels + i * PIXEL_ROW);
+    for (size_t i = 0; i < PATCH1_ROWS; i++) {
+        float *row1 = rows1 + i * row1_floats;
+        memset(row1, 0, hidden * sizeof *row1);
+        struct linear_rows rows = {
+            .pieces = 3,
+            .x_stride = 2 * 3,
+            .y = row1 + hidden,
+            .y_stride = hidden,
+            .rows = PATCH1_SIDE,
+            .activation = ACTIVATION_GELU,
+        };
+        for (size_t j = 0; j < 3; j++)
+            rows.x[j] = pixels + (2 * i + j) * PIXEL_ROW;
+        vit->kernels->linear(&vit->patch1, &rows);
     }
     for (size_t i = 0; i < PATCH_ROWS; i++) {
-        const float *rows[3];
+        struct linear_rows rows = {
+            .pieces = 3,
+            .x_stride = 2 * hidden,
+            .y = job->output + (first + i) * PATCH2_SIDE * out,
+            .y_stride = out,
+            .rows = PATCH2_SIDE,
+        };
         for (size_t j = 0; j < 3; j++)
-            rows[j] = first1 + (ptrdiff_t)(2 * i + j) < 0
-                          ? NULL
-                          : rows1 + (2 * i + j) * PATCH1_SIDE * hidden;
-        float *output = job->output + (first + i) * PATCH2_SIDE * vit->patch2.out;
-        conv3x3_columns(rows, PATCH1_SIDE, hidden, 2, PATCH2_SIDE, columns);
-        linear_product(&vit->patch2, columns, PATCH2_SIDE, output);
-        vit->kernels->bias_add(output, PATCH2_SIDE, vit->patch2.out, vit->patch2.bias);
+            rows.x[j] =
+                first1 + (ptrdiff_t)(2 * i + j) < 0 ? NULL : rows1 + (2 * i + j) * row1_floats;
+        vit->kernels->linear(&vit->patch2, &rows);
     }
 }
 
@@ -111,52 +134,89 @@ struct mbconv_job {
     float *output;      /* [side / stride][side / stride][out] */
 };
 
+/* Expanded rows of a tile: as many as the depthwise convolution needs at once, used in turns. */
+enum { RING = 3 };
+
+/* A tile on its way: some columns, row after row. */
+struct mbconv_tile {
+    const struct mbconv_job *job;
+    size_t left, right;     /* input columns left .. right - 1 */
+    size_t column, columns; /* the output's */
+    float *ring;            /* [RING][right - left][hidden] */
+    float *spread;          /* [columns][hidden] */
+};
+
+static float *ring_row(const struct mbconv_tile *tile, size_t row) {
+    return tile->ring + row % RING * (tile->right - tile->left) * tile->job->conv->expand.out;
+}
+
+static void expand_row(const struct mbconv_tile *tile, size_t row) {
+    const struct mbconv_job *job = tile->job;
+    size_t at = row * job->conv->side + tile->left;
+    linear(job->vit, &job->conv->expand, job->input + at * job->conv->expand.in,
+           tile->right - tile->left, NULL, ACTIVATION_GELU, ring_row(tile, row));
+}
+
+static void spread_and_project_row(const struct mbconv_tile *tile, size_t row) {
+    const struct mbconv_job *job = tile->job;
+    const struct mbconv *conv = job->conv;
+    size_t output_side = conv->side / conv->stride, centre = row * conv->stride;
+    size_t hidden = conv->expand.out, skip = (tile->column * conv->stride - tile->left) * hidden;
+    struct depthwise_row depthwise = {
+        .above = centre == 0 ? NULL : ring_row(tile, centre - 1) + skip,
+        .centre = ring_row(tile, centre) + skip,
+        .below = centre + 1 == conv->side ? NULL : ring_row(tile, centre + 1) + skip,
+        .width = tile->columns * conv->stride,
+        .output_width = tile->columns,
+        .goes_on_left = tile->column > 0,
+        .goes_on_right = tile->column + tile->columns < output_side,
+        .channels = hidden,
+        .stride = conv->stride,
+        .weights = conv->spread.weights,
+        .bias = conv->spread.bias,
+        .activation = ACTIVATION_GELU,
+        .output = tile->spread,
+    };
+    job->vit->kernels->depthwise3x3(&depthwise);
+    size_t at = row * output_side + tile->column;
+    linear(job->vit, &conv->project, tile->spread, tile->columns,
+           conv->residual ? job->input + at * conv->project.out : NULL,
+           conv->residual ? ACTIVATION_GELU : ACTIVATION_NONE,
+           job->output + at * conv->project.out);
+}
+
+static size_t mbconv_tiles_across(const struct mbconv *conv) {
+    return (conv->side / conv->stride + MBCONV_COLUMNS - 1) / MBCONV_COLUMNS;
+}
+
 static void mbconv_tile(void *argument, size_t index, struct worker *worker) {
     const struct mbconv_job *job = argument;
     const struct mbconv *conv = job->conv;
-    const struct kernels *kernels = job->vit->kernels;
-    size_t side = conv->side, stride = conv->stride, output_side = side / stride;
-    size_t in = conv->expand.in, hidden = conv->expand.out, out = conv->project.out;
-    size_t first = index * MBCONV_ROWS, last = min_size(first + MBCONV_ROWS, output_side);
-    size_t top = first == 0 ? 0 : first * stride - 1; /* the input rows that the depthwise needs */
-    size_t bottom = min_size((last - 1) * stride + 2, side); /* one past the last */
-    float *expanded = worker_scratch(worker);
-    float *spread = expanded + (MBCONV_ROWS * stride + 2) * side * hidden;
-
-    linear_product(&conv->expand, job->input + top * side * in, (bottom - top) * side, expanded);
-    kernels->bias_gelu(expanded, (bottom - top) * side, hidden, conv->expand.bias);
+    size_t stride = conv->stride, output_side = conv->side / stride;
+    size_t across = mbconv_tiles_across(conv), column = index % across * MBCONV_COLUMNS;
+    size_t first = index / across * MBCONV_ROWS, last = min_size(first + MBCONV_ROWS, output_side);
+    struct mbconv_tile tile = {
+        .job = job,
+        .column = column,
+        .columns = min_size(MBCONV_COLUMNS, output_side - column),
+        .left = column == 0 ? 0 : column * stride - 1,
+        .ring = worker_scratch(worker),
+    };
+    tile.right = min_size((column + tile.columns - 1) * stride + 2, conv->side);
+    tile.spread = tile.ring + RING * (tile.right - tile.left) * conv->expand.out;
+    size_t expanded = first == 0 ? 0 : first * stride - 1;
     for (size_t row = first; row < last; row++) {
-        size_t centre = row * stride;
-        const float *at = expanded + (centre - top) * side * hidden;
-        struct depthwise_row depthwise = {
-            .above = centre == 0 ? NULL : at - side * hidden,
-            .centre = at,
-            .below = centre + 1 == side ? NULL : at + side * hidden,
-            .width = side,
-            .output_width = output_side,
-            .channels = hidden,
-            .stride = stride,
-            .weights = conv->spread.weights,
-            .output = spread,
-        };
-        kernels->depthwise3x3(&depthwise);
-        kernels->bias_gelu(spread, output_side, hidden, conv->spread.bias);
-        float *output = job->output + row * output_side * out;
-        if (conv->residual) {
-            memcpy(output, job->input + row * side * in, side * in * sizeof *output);
-            linear_accumulate(&conv->project, spread, output_side, output);
-            kernels->bias_gelu(output, output_side, out, conv->project.bias);
-        } else {
-            linear_product(&conv->project, spread, output_side, output);
-            kernels->bias_add(output, output_side, out, conv->project.bias);
-        }
+        for (; expanded < min_size(row * stride + 2, conv->side); expanded++)
+            expand_row(&tile, expanded);
+        spread_and_project_row(&tile, row);
     }
 }
 
 static void mbconv_run(const struct tiny_vit *vit, const struct mbconv *conv, struct worker *worker,
                        const float *input, float *output) {
     struct mbconv_job job = {vit, conv, input, output};
-    worker_parallel_for(worker, conv->side / conv->stride / MBCONV_ROWS, mbconv_tile, &job);
+    size_t rows = (conv->side / conv->stride + MBCONV_ROWS - 1) / MBCONV_ROWS;
+    worker_parallel_for(worker, rows * mbconv_tiles_across(conv), mbconv_tile, &job);
 }
 
 /* ---- TinyViTBlock ------------------------------------------------------------------------ */
@@ -174,61 +234,118 @@ static size_t windows_across(const struct vit_stage *stage) {
     return (stage->side + stage->window - 1) / stage->window;
 }
 
-/* Copies between the image and the window's tokens; the part of a window beyond the image is zero.
- */
-static void gather_window(const struct vit_stage *stage, size_t window, const float *x,
-                          float *tokens) {
-    size_t w = stage->window, c = stage->channels, side = stage->side;
+/* The part of a window that lies on the image. */
+struct place {
+    size_t top, left, rows, columns;
+};
+
+static struct place place_of(const struct vit_stage *stage, size_t window) {
+    size_t w = stage->window, side = stage->side;
     size_t top = window / windows_across(stage) * w, left = window % windows_across(stage) * w;
-    size_t there = min_size(w, side - left);
-    for (size_t i = 0; i < w; i++, tokens += w * c) {
-        size_t inside = top + i < side ? there : 0;
-        if (inside)
-            memcpy(tokens, x + ((top + i) * side + left) * c, inside * c * sizeof *tokens);
-        memset(tokens + inside * c, 0, (w - inside) * c * sizeof *tokens);
+    return (struct place){top, left, min_size(w, side - top), min_size(w, side - left)};
+}
+
+/* The window's tokens, normalised. */
+static void gather_window(const struct block_job *job, const struct place *place, float *tokens) {
+    const struct layer_norm *norm = &job->block->attention_norm;
+    size_t c = job->stage->channels;
+    for (size_t i = 0; i < place->rows; i++, tokens += place->columns * c)
+        job->vit->kernels->layer_norm(
+            job->x + ((place->top + i) * job->stage->side + place->left) * c, place->columns, c,
+            norm->weight, norm->bias, NORM_EPSILON, tokens);
+}
+
+/* Of an image's last windows: [rows][columns][values], in place, to [window][window][values] with
+ * the padding's values in what is beyond the image. */
+static void spread_window(const struct vit_stage *stage, const struct place *place,
+                          const float *padding, size_t values, float *tokens) {
+    size_t w = stage->window;
+    for (size_t i = w; i-- > 0;) {
+        size_t there = i < place->rows ? place->columns : 0;
+        memmove(tokens + i * w * values, tokens + i * place->columns * values,
+                there * values * sizeof *tokens);
+        for (size_t j = there; j < w; j++)
+            memcpy(tokens + (i * w + j) * values, padding, values * sizeof *tokens);
     }
 }
 
-static void add_window(const struct vit_stage *stage, const struct kernels *kernels, size_t window,
-                       const float *tokens, float *x) {
-    size_t w = stage->window, c = stage->channels, side = stage->side;
-    size_t top = window / windows_across(stage) * w, left = window % windows_across(stage) * w;
-    size_t there = min_size(w, side - left);
-    for (size_t i = 0; i < w && top + i < side; i++) {
-        float *row = x + ((top + i) * side + left) * c;
-        kernels->add(row, tokens + i * w * c, row, there * c);
+/* And back: what is beyond the image is dropped. */
+static void close_up_window(const struct vit_stage *stage, const struct place *place, size_t values,
+                            float *tokens) {
+    for (size_t i = 0; i < place->rows; i++)
+        memmove(tokens + i * place->columns * values, tokens + i * stage->window * values,
+                place->columns * values * sizeof *tokens);
+}
+
+static void add_window(const struct block_job *job, const struct place *place,
+                       const float *tokens) {
+    size_t c = job->stage->channels;
+    for (size_t i = 0; i < place->rows; i++, tokens += place->columns * c) {
+        float *row = job->x + ((place->top + i) * job->stage->side + place->left) * c;
+        job->vit->kernels->add(row, tokens, row, place->columns * c);
     }
+}
+
+/* One window: its tokens' qkv at hand, attended in place of its first third. */
+static void attend_window(const struct block_job *job, const struct place *place, float *qkv,
+                          float *scratch, float *attended) {
+    const struct vit_stage *stage = job->stage;
+    size_t w = stage->window, c = stage->channels;
+    bool whole = place->rows == w && place->columns == w;
+    struct window_attention attention = {
+        .tokens = w * w,
+        .heads = stage->heads,
+        .head_dim = c / stage->heads,
+        .bias = job->block->attention_bias,
+        .qkv = qkv,
+        .queries = place->rows * w,
+        .scratch = scratch,
+        .out = attended,
+    };
+    if (!whole)
+        spread_window(stage, place, job->block->padding_qkv, 3 * c, qkv);
+    job->vit->kernels->window_attention(&attention);
+    if (!whole)
+        close_up_window(stage, place, c, attended);
 }
 
 static void attention_tile(void *argument, size_t index, struct worker *worker) {
     const struct block_job *job = argument;
     const struct vit_stage *stage = job->stage;
     const struct vit_block *block = job->block;
-    const struct kernels *kernels = job->vit->kernels;
     size_t windows = windows_across(stage) * windows_across(stage);
     size_t first = index * stage->windows_per_tile;
     size_t last = min_size(first + stage->windows_per_tile, windows);
-    size_t n = stage->window * stage->window, c = stage->channels;
-    size_t tokens = (last - first) * n;
+    size_t n = stage->window * stage->window, c = stage->channels, tokens = 0;
     float *normal = worker_scratch(worker);
     float *qkv = normal + stage->windows_per_tile * n * c;
-    float *scores = qkv + stage->windows_per_tile * n * 3 * c;
-    struct window_attention attention = {n, stage->heads, c / stage->heads, block->attention_bias};
+    float *one_qkv = qkv + stage->windows_per_tile * n * 3 * c;
+    float *scratch = one_qkv + n * 3 * c;
 
-    for (size_t window = first; window < last; window++)
-        gather_window(stage, window, job->x, normal + (window - first) * n * c);
-    kernels->layer_norm(normal, tokens, c, block->attention_norm.weight, block->attention_norm.bias,
-                        NORM_EPSILON, normal);
-    linear_product(&block->qkv, normal, tokens, qkv);
-    kernels->bias_add(qkv, tokens, 3 * c, block->qkv.bias);
+    for (size_t window = first; window < last; window++) {
+        struct place place = place_of(stage, window);
+        gather_window(job, &place, normal + tokens * c);
+        tokens += place.rows * place.columns;
+    }
+    linear(job->vit, &block->qkv, normal, tokens, NULL, ACTIVATION_NONE, qkv);
     float *attended = normal; /* the normalised tokens are not needed any more */
-    for (size_t i = 0; i < last - first; i++)
-        window_attention(kernels, &attention, qkv + i * n * 3 * c, scores, attended + i * n * c);
-    float *projected = qkv;
-    linear_product(&block->projection, attended, tokens, projected);
-    kernels->bias_add(projected, tokens, c, block->projection.bias);
-    for (size_t window = first; window < last; window++)
-        add_window(stage, kernels, window, projected + (window - first) * n * c, job->x);
+    tokens = 0;
+    for (size_t window = first; window < last; window++) {
+        struct place place = place_of(stage, window);
+        size_t there = place.rows * place.columns;
+        float *its_qkv = qkv + tokens * 3 * c;
+        if (there < n) /* it needs room to spread */
+            its_qkv = memcpy(one_qkv, its_qkv, there * 3 * c * sizeof *qkv);
+        attend_window(job, &place, its_qkv, scratch, attended + tokens * c);
+        tokens += there;
+    }
+    linear(job->vit, &block->projection, attended, tokens, NULL, ACTIVATION_NONE, qkv);
+    tokens = 0;
+    for (size_t window = first; window < last; window++) {
+        struct place place = place_of(stage, window);
+        add_window(job, &place, qkv + tokens * c);
+        tokens += place.rows * place.columns;
+    }
 }
 
 /* The depthwise convolution and the MLP, for some rows. */
@@ -261,10 +378,8 @@ static void local_tile(void *argument, size_t index, struct worker *worker) {
     }
     kernels->layer_norm(output, tokens, c, block->mlp_norm.weight, block->mlp_norm.bias,
                         NORM_EPSILON, normal);
-    linear_product(&block->fc1, normal, tokens, hidden);
-    kernels->bias_gelu(hidden, tokens, block->fc1.out, block->fc1.bias);
-    linear_accumulate(&block->fc2, hidden, tokens, output);
-    kernels->bias_add(output, tokens, c, block->fc2.bias);
+    linear(job->vit, &block->fc1, normal, tokens, NULL, ACTIVATION_GELU, hidden);
+    linear(job->vit, &block->fc2, hidden, tokens, output, ACTIVATION_NONE, output);
 }
 
 /* Reads x, which it also changes, and writes output. */
@@ -280,10 +395,12 @@ static void block_run(const struct tiny_vit *vit, const struct vit_stage *stage,
 
 /* ---- neck -------------------------------------------------------------------------------- */
 
+enum { NECK_COLUMNS = EMBED_SIDE + 2 }; /* of what is between: a column of zeros on both sides */
+
 struct neck_job {
     const struct tiny_vit *vit;
     const float *input;
-    float *between; /* [64][64][256] */
+    float *between; /* [64][NECK_COLUMNS][256] */
     float *embedding;
 };
 
@@ -291,29 +408,49 @@ static void neck1_tile(void *argument, size_t index, struct worker *worker) {
     (void)worker;
     const struct neck_job *job = argument;
     const struct tiny_vit *vit = job->vit;
-    size_t tokens = NECK_ROWS * EMBED_SIDE, c = vit->neck1.out;
-    float *output = job->between + index * tokens * c;
-    linear_product(&vit->neck1, job->input + index * tokens * vit->neck1.in, tokens, output);
-    vit->kernels->layer_norm(output, tokens, c, vit->neck_norm1.weight, vit->neck_norm1.bias,
-                             NECK_EPSILON, output);
+    size_t in = vit->neck1.in, c = vit->neck1.out;
+    for (size_t row = index * NECK_ROWS; row < (index + 1) * NECK_ROWS; row++) {
+        float *output = job->between + row * NECK_COLUMNS * c;
+        memset(output, 0, c * sizeof *output);
+        output += c;
+        linear(vit, &vit->neck1, job->input + row * EMBED_SIDE * in, EMBED_SIDE, NULL,
+               ACTIVATION_NONE, output);
+        vit->kernels->layer_norm(output, EMBED_SIDE, c, vit->neck_norm1.weight,
+                                 vit->neck_norm1.bias, NECK_EPSILON, output);
+        memset(output + EMBED_SIDE * c, 0, c * sizeof *output);
+    }
 }
 
 static void neck2_tile(void *argument, size_t index, struct worker *worker) {
+    (void)worker;
     const struct neck_job *job = argument;
     const struct tiny_vit *vit = job->vit;
-    size_t tokens = NECK_ROWS * EMBED_SIDE, c = vit->neck2.out;
-    float *columns = worker_scratch(worker);
-    float *output = job->embedding + index * tokens * c;
-    for (size_t i = 0; i < NECK_ROWS; i++) {
-        ptrdiff_t row = (ptrdiff_t)(index * NECK_ROWS + i);
-        const float *rows[3];
-        for (ptrdiff_t j = 0; j < 3; j++)
-            rows[j] = row_of(job->between, EMBED_SIDE, c, row + j - 1);
-        conv3x3_columns(rows, EMBED_SIDE, c, 1, EMBED_SIDE, columns + i * EMBED_SIDE * 9 * c);
+    size_t c = vit->neck2.out;
+    float *output = job->embedding + index * EMBED_SIDE * c;
+    struct linear_rows rows = {
+        .pieces = 3, .x_stride = c, .y = output, .y_stride = c, .rows = EMBED_SIDE};
+    for (size_t j = 0; j < 3; j++) {
+        size_t row = index + j; /* of the image with a row of zeros above and below */
+        rows.x[j] =
+            row == 0 || row > EMBED_SIDE ? NULL : job->between + (row - 1) * NECK_COLUMNS * c;
     }
-    linear_product(&vit->neck2, columns, tokens, output);
-    vit->kernels->layer_norm(output, tokens, c, vit->neck_norm2.weight, vit->neck_norm2.bias,
+    vit->kernels->linear(&vit->neck2, &rows);
+    vit->kernels->layer_norm(output, EMBED_SIDE, c, vit->neck_norm2.weight, vit->neck_norm2.bias,
                              NECK_EPSILON, output);
+}
+
+static double neck_macs(const struct packed_linear *linear) {
+    return (double)EMBED_SIDE * EMBED_SIDE * (double)(linear->in * linear->out);
+}
+
+/* between is room for 64 x NECK_COLUMNS x 256. */
+static void neck_run(const struct tiny_vit *vit, struct worker *worker, const float *input,
+                     float *between, float *embedding, struct profile *profile) {
+    struct neck_job job = {vit, input, between, embedding};
+    worker_parallel_for(worker, EMBED_SIDE / NECK_ROWS, neck1_tile, &job);
+    profile_end_stage(profile, "neck.0", neck_macs(&vit->neck1));
+    worker_parallel_for(worker, EMBED_SIDE, neck2_tile, &job);
+    profile_end_stage(profile, "neck.2", neck_macs(&vit->neck2));
 }
 
 /* ---- the encoder ------------------------------------------------------------------------- */
@@ -325,8 +462,7 @@ size_t tiny_vit_arena_floats(void) {
 }
 
 size_t tiny_vit_tile_scratch_bytes(void) {
-    return 4u << 20; /* the widest tiles: MBConv expands 10 rows of 256 x 256 floats, and one row
-                        more, 2.9 MB */
+    return 1u << 20; /* the widest: 196 tokens of 160 channels, their qkv twice, 0.9 MB */
 }
 
 static double patch_embed_macs(const struct tiny_vit *vit) {
@@ -344,10 +480,6 @@ static double block_macs(const struct vit_stage *stage, const struct vit_block *
     size_t c = stage->channels, mlp = 2 * c * block->fc1.out;
     size_t attention = 2 * stage->window * stage->window * c;
     return (double)(stage->side * stage->side) * (double)(4 * c * c + attention + 9 * c + mlp);
-}
-
-static double neck_macs(const struct linear *linear) {
-    return (double)EMBED_SIDE * EMBED_SIDE * (double)(linear->in * linear->out);
 }
 
 void tiny_vit_encode(const struct tiny_vit *vit, float *arena, struct worker *worker,
@@ -378,9 +510,5 @@ void tiny_vit_encode(const struct tiny_vit *vit, float *arena, struct worker *wo
         profile_end_stage(profile, stage_names[s],
                           (double)stage->depth * block_macs(stage, &stage->blocks[0]));
     }
-    struct neck_job neck = {vit, x, y, embedding};
-    worker_parallel_for(worker, EMBED_SIDE / NECK_ROWS, neck1_tile, &neck);
-    profile_end_stage(profile, "neck.0", neck_macs(&vit->neck1));
-    worker_parallel_for(worker, EMBED_SIDE / NECK_ROWS, neck2_tile, &neck);
-    profile_end_stage(profile, "neck.2", neck_macs(&vit->neck2));
+    neck_run(vit, worker, x, y, embedding, profile);
 }

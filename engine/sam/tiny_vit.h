@@ -17,7 +17,6 @@
 
 #include "engine/image/image.h"
 #include "engine/kernels/kernels.h"
-#include "engine/kernels/linear.h"
 #include "engine/parallel.h"
 #include "engine/profile.h"
 #include "engine/sam/weights.h"
@@ -27,7 +26,7 @@ enum { TINY_VIT_INPUT = 1024, TINY_VIT_DEPTH_MAX = 6 };
 /* MBConv and PatchMerging: 1x1, GELU, depthwise 3x3, GELU, 1x1; an MBConv adds its input and ends
  * in a GELU. */
 struct mbconv {
-    struct linear expand, project;
+    struct packed_linear expand, project;
     struct depthwise spread;
     size_t side, stride; /* of the input square */
     bool residual;
@@ -36,7 +35,8 @@ struct mbconv {
 /* TinyViTBlock: window attention, a depthwise convolution, an MLP. */
 struct vit_block {
     struct layer_norm attention_norm, mlp_norm;
-    struct linear qkv, projection, fc1, fc2;
+    struct packed_linear qkv, projection, fc1, fc2;
+    const float *padding_qkv; /* what a token of a window beyond the image gives, [3][channels] */
     const float *attention_bias; /* [heads][tokens][tokens] of a window */
     struct depthwise local_conv;
 };
@@ -50,11 +50,11 @@ struct vit_stage {
 
 struct tiny_vit {
     const struct kernels *kernels;
-    struct linear patch1, patch2; /* [out][3 x 3 x in] */
+    struct packed_linear patch1, patch2; /* 3x3 convolutions, stride 2 */
     struct mbconv mbconv[2];
-    struct vit_stage stages[3]; /* layers.1 .. layers.3 */
-    struct mbconv merges[3];    /* the downsample before each of them */
-    struct linear neck1, neck2;
+    struct vit_stage stages[3];        /* layers.1 .. layers.3 */
+    struct mbconv merges[3];           /* the downsample before each of them */
+    struct packed_linear neck1, neck2; /* 1x1 and 3x3 */
     struct layer_norm neck_norm1, neck_norm2;
 };
 

@@ -6,9 +6,9 @@
 static struct mbconv load_mbconv(struct weights *weights, const char *path, size_t side,
                                  size_t stride, bool residual) {
     return (struct mbconv){
-        .expand = weights_linear(weights, path, "conv1.c"),
+        .expand = weights_packed_linear(weights, path, "conv1.c"),
         .spread = weights_depthwise(weights, path, "conv2.c"),
-        .project = weights_linear(weights, path, "conv3.c"),
+        .project = weights_packed_linear(weights, path, "conv3.c"),
         .side = side,
         .stride = stride,
         .residual = residual,
@@ -33,17 +33,32 @@ static const float *load_attention_bias(struct weights *weights, const char *pat
     return spread;
 }
 
+/* Windows reach beyond the image with zeros, which the norm turns into its bias. */
+static const float *load_padding_qkv(struct weights *weights, const char *path) {
+    struct linear qkv = weights_linear(weights, path, "attn.qkv");
+    struct layer_norm norm = weights_norm(weights, path, "attn.norm");
+    float *values = weights_pack(weights, qkv.out);
+    for (size_t o = 0; values && o < qkv.out; o++) {
+        double sum = qkv.bias[o];
+        for (size_t i = 0; i < qkv.in; i++)
+            sum += (double)qkv.weight[o * qkv.in + i] * norm.bias[i];
+        values[o] = (float)sum;
+    }
+    return values;
+}
+
 static struct vit_block load_block(struct weights *weights, const char *path,
                                    const struct vit_stage *stage) {
     return (struct vit_block){
         .attention_norm = weights_norm(weights, path, "attn.norm"),
-        .qkv = weights_linear(weights, path, "attn.qkv"),
+        .qkv = weights_packed_linear(weights, path, "attn.qkv"),
+        .padding_qkv = load_padding_qkv(weights, path),
         .attention_bias = load_attention_bias(weights, path, stage->heads, stage->window),
-        .projection = weights_linear(weights, path, "attn.proj"),
+        .projection = weights_packed_linear(weights, path, "attn.proj"),
         .local_conv = weights_depthwise(weights, path, "local_conv.c"),
         .mlp_norm = weights_norm(weights, path, "mlp.norm"),
-        .fc1 = weights_linear(weights, path, "mlp.fc1"),
-        .fc2 = weights_linear(weights, path, "mlp.fc2"),
+        .fc1 = weights_packed_linear(weights, path, "mlp.fc1"),
+        .fc2 = weights_packed_linear(weights, path, "mlp.fc2"),
     };
 }
 
@@ -75,8 +90,8 @@ void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, struct w
     char path[64];
     memset(vit, 0, sizeof *vit);
     vit->kernels = kernels;
-    vit->patch1 = weights_conv3x3(weights, "image_encoder", "patch_embed.seq.0.c");
-    vit->patch2 = weights_conv3x3(weights, "image_encoder", "patch_embed.seq.2.c");
+    vit->patch1 = weights_packed_conv3x3(weights, "image_encoder", "patch_embed.seq.0.c");
+    vit->patch2 = weights_packed_conv3x3(weights, "image_encoder", "patch_embed.seq.2.c");
     for (size_t i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "image_encoder.layers.0.blocks.%zu", i);
         vit->mbconv[i] = load_mbconv(weights, path, 256, 1, true);
@@ -91,8 +106,8 @@ void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, struct w
             vit->stages[s].blocks[b] = load_block(weights, path, &STAGES[s]);
         }
     }
-    vit->neck1 = weights_linear(weights, "image_encoder", "neck.0");
+    vit->neck1 = weights_packed_linear(weights, "image_encoder", "neck.0");
     vit->neck_norm1 = weights_norm(weights, "image_encoder", "neck.1");
-    vit->neck2 = weights_conv3x3(weights, "image_encoder", "neck.2");
+    vit->neck2 = weights_packed_conv3x3(weights, "image_encoder", "neck.2");
     vit->neck_norm2 = weights_norm(weights, "image_encoder", "neck.3");
 }

@@ -66,17 +66,30 @@ float *weights_pack(struct weights *weights, size_t count) {
     return block->values;
 }
 
-struct linear weights_conv3x3(struct weights *weights, const char *parent, const char *module) {
-    struct linear linear = weights_linear(weights, parent, module);
-    size_t in = linear.in, out = linear.out;
-    float *packed = weights_pack(weights, out * in * 9);
-    for (size_t o = 0; packed && o < out; o++)
+/* A layer whose weight is [out][in][taps], taps = 1 or 9: as panels of [taps][in] rows. */
+static struct packed_linear pack_linear(struct weights *weights, const struct linear *linear,
+                                        size_t taps) {
+    const size_t step = KERNEL_CHANNEL_STEP;
+    size_t in = linear->in, depth = in * taps;
+    float *panels = weights_pack(weights, linear->out * depth);
+    for (size_t o = 0; panels && o < linear->out; o++)
         for (size_t i = 0; i < in; i++)
-            for (size_t tap = 0; tap < 9; tap++)
-                packed[(o * 9 + tap) * in + i] = linear.weight[(o * in + i) * 9 + tap];
-    linear.weight = packed;
-    linear.in = 9 * in;
-    return linear;
+            for (size_t tap = 0; tap < taps; tap++)
+                panels[(o / step * depth + tap * in + i) * step + o % step] =
+                    linear->weight[(o * in + i) * taps + tap];
+    return (struct packed_linear){panels, linear->bias, depth, linear->out};
+}
+
+struct packed_linear weights_packed_linear(struct weights *weights, const char *parent,
+                                           const char *module) {
+    struct linear linear = weights_linear(weights, parent, module);
+    return pack_linear(weights, &linear, 1);
+}
+
+struct packed_linear weights_packed_conv3x3(struct weights *weights, const char *parent,
+                                            const char *module) {
+    struct linear linear = weights_linear(weights, parent, module);
+    return pack_linear(weights, &linear, 9);
 }
 
 struct depthwise weights_depthwise(struct weights *weights, const char *parent,

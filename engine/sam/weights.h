@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "engine/kernels/kernels.h"
 #include "engine/kernels/linear.h"
 #include "engine/weights/safetensors.h"
 
@@ -46,8 +47,13 @@ struct linear weights_linear(struct weights *weights, const char *parent, const 
 /* Room for count floats, 64-byte aligned; NULL after a failure. */
 float *weights_pack(struct weights *weights, size_t count);
 
-/* A 3x3 convolution as a linear on conv3x3_columns: [out][3 x 3][in]. */
-struct linear weights_conv3x3(struct weights *weights, const char *parent, const char *module);
+/* The same, packed for the product. */
+struct packed_linear weights_packed_linear(struct weights *weights, const char *parent,
+                                           const char *module);
+
+/* A 3x3 convolution as a packed linear on its inputs, [3 x 3][in]. */
+struct packed_linear weights_packed_conv3x3(struct weights *weights, const char *parent,
+                                            const char *module);
 
 struct depthwise weights_depthwise(struct weights *weights, const char *parent, const char *module);
 

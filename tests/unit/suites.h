@@ -26,13 +26,13 @@ Suite *parallel_stress_suite(void);
 Suite *parallel_suite(void);
 
 /* engine/kernels/ */
-Suite *attention_suite(void);
-Suite *conv_suite(void);
 Suite *kernels_activation_suite(void);
+Suite *kernels_attention_suite(void);
 Suite *kernels_depthwise_suite(void);
 Suite *kernels_half_suite(void);
 Suite *kernels_linear_suite(void);
 Suite *kernels_norm_suite(void);
+Suite *kernels_packed_linear_suite(void);
 Suite *kernels_softmax_suite(void);
 
 /* engine/sam/ */

@@ -1,23 +1,5 @@
+#include "engine/kernels/simd/activation.h"
 #include "engine/kernels/simd/kernels_isa.h"
-
-/* x Phi(x) = max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, with erfc by Abramowitz and Stegun 7.1.26:
- * absolute error below 1.5e-7, and the left tail keeps its small values. */
-static inline vfloat gelu(vfloat x) {
-    vfloat magnitude = vmax(x, -x);
-    vfloat z = magnitude * 0.70710678118654752f;
-    vfloat t = 1.0f / (1.0f + 0.3275911f * z);
-    vfloat p = splat(1.061405429f);
-    p = p * t - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    vfloat erfc = p * t * vexp(-z * z);
-    return vmax(x, splat(0.0f)) - 0.5f * magnitude * erfc;
-}
-
-static inline vfloat relu(vfloat x) {
-    return vmax(x, splat(0.0f));
-}
 
 static inline vfloat identity(vfloat x) {
     return x;

@@ -4,6 +4,8 @@
 
 #include "engine/kernels/simd/simd.h"
 
+void KERNEL(linear)(const struct packed_linear *linear, const struct linear_rows *rows);
+void KERNEL(window_attention)(const struct window_attention *attention);
 void KERNEL(bias_gelu)(float *x, size_t rows, size_t n, const float *bias);
 void KERNEL(bias_relu)(float *x, size_t rows, size_t n, const float *bias);
 void KERNEL(bias_add)(float *x, size_t rows, size_t n, const float *bias);

@@ -7,6 +7,8 @@ extern const struct kernels KERNEL(kernels);
 
 const struct kernels KERNEL(kernels) = {
     .isa = NAME_OF(KERNEL_ISA),
+    .linear = KERNEL(linear),
+    .window_attention = KERNEL(window_attention),
     .bias_gelu = KERNEL(bias_gelu),
     .bias_relu = KERNEL(bias_relu),
     .bias_add = KERNEL(bias_add),

@@ -1,4 +1,5 @@
-/* What the tests of kernels share: a loop test runs once for each instruction set of this CPU. */
+/* What the tests of kernels share: a loop test runs once for each instruction set of this CPU, and
+ * for the code of the widest vectors even where the CPU has none. */
 #ifndef TESTS_UNIT_ENGINE_KERNELS_KERNELS_FIXTURE_H
 #define TESTS_UNIT_ENGINE_KERNELS_KERNELS_FIXTURE_H
 
@@ -6,9 +7,25 @@
 
 #include "engine/kernels/kernels.h"
 
-static inline int isa_count(void) {
+#if defined(__x86_64__)
+extern const struct kernels kernels_wide; /* 16 floats side by side, made of AVX2's 8 */
+#endif
+
+/* NULL past the end. */
+static inline const struct kernels *isa_at(int index) {
     int count = 0;
     while (kernels_at((size_t)count))
+        count++;
+#if defined(__x86_64__)
+    if (index == count && count > 1) /* there is AVX2 */
+        return &kernels_wide;
+#endif
+    return index < count ? kernels_at((size_t)index) : NULL;
+}
+
+static inline int isa_count(void) {
+    int count = 0;
+    while (isa_at(count))
         count++;
     return count;
 }

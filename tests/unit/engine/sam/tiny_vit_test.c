@@ -216,10 +216,8 @@ END_TEST
 
 static void run_neck(void *argument, struct worker *worker) {
     struct run *run = argument;
-    struct guarded between = guarded_make(64 * 64 * 256);
-    struct neck_job neck = {&run->vit, run->input, between.at, run->output};
-    worker_parallel_for(worker, EMBED_SIDE / NECK_ROWS, neck1_tile, &neck);
-    worker_parallel_for(worker, EMBED_SIDE / NECK_ROWS, neck2_tile, &neck);
+    struct guarded between = guarded_make(64 * 66 * 256);
+    neck_run(&run->vit, worker, run->input, between.at, run->output, NULL);
     guarded_free(&between);
 }
 

@@ -16,7 +16,7 @@ static bool same_value(double a, double b) {
 }
 
 START_TEST(every_half_becomes_its_float_and_itself_again) {
-    const struct kernels *kernels = kernels_at((size_t)_i);
+    const struct kernels *kernels = isa_at(_i);
     uint16_t *halves = obtain(HALVES * sizeof *halves), *again = obtain(HALVES * sizeof *again);
     float *floats = obtain(HALVES * sizeof *floats);
     for (int i = 0; i < HALVES; i++)
@@ -59,7 +59,7 @@ START_TEST(ties_go_to_the_even_half) {
         x[n++] = nextafterf((float)middle, INFINITY);
         x[n++] = nextafterf((float)middle, -INFINITY);
     }
-    check_floats(kernels_at((size_t)_i), x, n);
+    check_floats(isa_at(_i), x, n);
     free(x);
 }
 END_TEST
@@ -74,7 +74,7 @@ START_TEST(random_floats_of_all_magnitudes) {
         if (i % 2) /* of the magnitudes that halves have */
             x[i] = (float)ldexp(rng_between(&rng, -1, 1), (int)rng_below(&rng, 44) - 26);
     }
-    check_floats(kernels_at((size_t)_i), x, COUNT);
+    check_floats(isa_at(_i), x, COUNT);
     free(x);
 }
 END_TEST
@@ -88,19 +88,19 @@ START_TEST(beyond_the_range_is_infinity) {
                                       0x8000, 0x0000, 0x0000, 0x8000};
     enum { COUNT = sizeof x / sizeof *x };
     uint16_t found[COUNT];
-    kernels_at((size_t)_i)->to_half(x, found, COUNT);
+    isa_at(_i)->to_half(x, found, COUNT);
     for (size_t i = 0; i < COUNT; i++) {
         ck_assert_msg(found[i] == halves[i], "%a became %04x, not %04x", (double)x[i], found[i],
                       halves[i]);
         ck_assert_int_eq(naive_to_half(x[i]), halves[i]);
-        kernels_at((size_t)_i)->to_half(&x[i], found, 1);
+        isa_at(_i)->to_half(&x[i], found, 1);
         ck_assert_int_eq(found[0], halves[i]);
     }
 }
 END_TEST
 
 START_TEST(halves_of_every_size) {
-    const struct kernels *kernels = kernels_at((size_t)_i);
+    const struct kernels *kernels = isa_at(_i);
     struct rng rng = {2};
     for (size_t n = 0; n <= 70; n++) {
         float *x = random_floats(&rng, n, -70000, 70000), *y = obtain(n * sizeof *y);

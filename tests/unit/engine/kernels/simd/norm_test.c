@@ -54,7 +54,7 @@ START_TEST(layer_norm_of_every_size) {
     struct rng rng = {1};
     for (size_t i = 0; i < SIZE_COUNT; i++)
         for (size_t rows = 0; rows <= 3; rows++)
-            check_rows(kernels_at((size_t)_i), &rng, rows, SIZES[i], -2, 2, 1e-5f);
+            check_rows(isa_at(_i), &rng, rows, SIZES[i], -2, 2, 1e-5f);
 }
 END_TEST
 
@@ -62,8 +62,8 @@ END_TEST
 START_TEST(layer_norm_far_from_zero) {
     struct rng rng = {2};
     for (size_t i = 0; i < SIZE_COUNT; i++) {
-        check_rows(kernels_at((size_t)_i), &rng, 2, SIZES[i], 999, 1001, 1e-5f);
-        check_rows(kernels_at((size_t)_i), &rng, 2, SIZES[i], -1e5, -1e5 + 100, 1e-6f);
+        check_rows(isa_at(_i), &rng, 2, SIZES[i], 999, 1001, 1e-5f);
+        check_rows(isa_at(_i), &rng, 2, SIZES[i], -1e5, -1e5 + 100, 1e-6f);
     }
 }
 END_TEST
@@ -72,9 +72,9 @@ END_TEST
 START_TEST(layer_norm_counts_epsilon) {
     struct rng rng = {3};
     for (size_t i = 0; i < SIZE_COUNT; i++) {
-        check_rows(kernels_at((size_t)_i), &rng, 2, SIZES[i], -3e-3, 3e-3, 1e-5f);
-        check_rows(kernels_at((size_t)_i), &rng, 2, SIZES[i], -1e-5, 1e-5, 1e-6f);
-        check_rows(kernels_at((size_t)_i), &rng, 2, SIZES[i], 0.5, 0.5, 1e-6f);
+        check_rows(isa_at(_i), &rng, 2, SIZES[i], -3e-3, 3e-3, 1e-5f);
+        check_rows(isa_at(_i), &rng, 2, SIZES[i], -1e-5, 1e-5, 1e-6f);
+        check_rows(isa_at(_i), &rng, 2, SIZES[i], 0.5, 0.5, 1e-6f);
     }
 }
 END_TEST

@@ -46,8 +46,8 @@ START_TEST(softmax_of_every_size) {
         for (size_t rows = 0; rows <= 3; rows++) {
             float *x = random_floats(&rng, rows * n, -9, 9);
             float *bias = random_floats(&rng, rows * n, -4, 4);
-            check_softmax(kernels_at((size_t)_i), x, rows, n, 0.17677669f, NULL, false);
-            check_softmax(kernels_at((size_t)_i), x, rows, n, 1.5f, bias, false);
+            check_softmax(isa_at(_i), x, rows, n, 0.17677669f, NULL, false);
+            check_softmax(isa_at(_i), x, rows, n, 1.5f, bias, false);
             free(x);
             free(bias);
         }
@@ -63,8 +63,8 @@ START_TEST(softmax_of_large_scores) {
         for (size_t n = 1; n <= 70; n++) {
             float *x = random_integers(&rng, n, -magnitudes[m], magnitudes[m]);
             float *bias = random_integers(&rng, n, -9, 9);
-            check_softmax(kernels_at((size_t)_i), x, 1, n, 1, NULL, true);
-            check_softmax(kernels_at((size_t)_i), x, 1, n, 0.5f, bias, true);
+            check_softmax(isa_at(_i), x, 1, n, 1, NULL, true);
+            check_softmax(isa_at(_i), x, 1, n, 0.5f, bias, true);
             free(x);
             free(bias);
         }
@@ -78,7 +78,7 @@ START_TEST(softmax_of_equal_scores) {
         float x[16];
         for (size_t j = 0; j < 16; j++)
             x[j] = scores[i];
-        kernels_at((size_t)_i)->softmax(x, 1, 16, 1, NULL);
+        isa_at(_i)->softmax(x, 1, 16, 1, NULL);
         for (size_t j = 0; j < 16; j++)
             ck_assert_float_eq(x[j], 1.0f / 16);
     }
@@ -117,8 +117,8 @@ START_TEST(softmax_columns_of_every_size) {
             size_t n = heights[h];
             float *x = random_floats(&rng, n * columns, -30, 30);
             float *offset = random_floats(&rng, n, -10, 10);
-            check_columns(kernels_at((size_t)_i), x, n, columns, 0.25f, offset);
-            check_columns(kernels_at((size_t)_i), x, n, columns, 20, offset);
+            check_columns(isa_at(_i), x, n, columns, 0.25f, offset);
+            check_columns(isa_at(_i), x, n, columns, 20, offset);
             free(x);
             free(offset);
         }
@@ -167,8 +167,8 @@ START_TEST(parts_make_the_whole_softmax) {
     for (size_t n = 1; n <= 70; n++) {
         float *x = random_floats(&rng, n, -40, 40);
         for (size_t part = 1; part <= n; part += part < 20 ? 1 : 11)
-            check_parts(kernels_at((size_t)_i), x, n, 0.25f, part);
-        check_parts(kernels_at((size_t)_i), x, n, 1, n);
+            check_parts(isa_at(_i), x, n, 0.25f, part);
+        check_parts(isa_at(_i), x, n, 1, n);
         free(x);
     }
 }
@@ -184,7 +184,7 @@ START_TEST(exp_is_accurate_to_two_roundings) {
         x[i] = i == 0 ? 0 : (float)rng_between(&rng, -87, 0);
         expected[i] = exp((double)x[i]);
     }
-    kernels_at((size_t)_i)->exp_partial(x, STEPS, 1, &max, &sum);
+    isa_at(_i)->exp_partial(x, STEPS, 1, &max, &sum);
     ck_assert_float_eq(max, 0);
     check_close("exp", x, expected, STEPS, 0, 2 * ROUNDING);
     free(x);
@@ -194,7 +194,7 @@ END_TEST
 
 START_TEST(exp_of_far_less_is_next_to_nothing) {
     float x[9] = {0, -87, -87.5f, -88, -100, -1e4f, -1e30f, -3e38f, -INFINITY}, max, sum;
-    kernels_at((size_t)_i)->exp_partial(x, 9, 1, &max, &sum);
+    isa_at(_i)->exp_partial(x, 9, 1, &max, &sum);
     ck_assert_float_eq(x[0], 1);
     for (size_t i = 1; i < 9; i++)
         ck_assert_msg(x[i] >= 0 && x[i] <= 2e-38f, "%zu: %g", i, (double)x[i]);

@@ -1,0 +1,110 @@
+#include "engine/kernels/simd/activation.h"
+#include "engine/kernels/simd/kernels_isa.h"
+#include "engine/kernels/simd/product.h"
+
+/* A stretch of the depth whose panels stay in the first-level cache while all rows use them: 20 KB.
+ */
+enum { DEPTH = 320 / BLOCK_PANELS };
+
+/* A part of the depth: pieces of x's rows, and the panels' rows that belong to them. */
+struct part {
+    const float *x[LINEAR_PIECES_MAX];
+    size_t pieces, length; /* of one piece */
+    size_t from;           /* the panels' row that it begins at */
+    bool first, last;
+};
+
+/* The sums are small for long; what may be large, the bias and what is added, comes last, for the
+ * sake of the roundings. */
+static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct packed_linear *linear,
+                                const struct linear_rows *job, const struct part *part, size_t row,
+                                size_t out) {
+    vfloat sums[BLOCK_ROWS][BLOCK_VECTORS];
+    float *y = job->y + row * job->y_stride + out;
+    const float *added = job->added ? job->added + row * job->added_stride + out : NULL;
+    struct panels weights = {linear->panels + out * linear->in + part->from * PANEL, PANEL,
+                             PANEL * linear->in};
+#pragma GCC unroll 12
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
+            sums[i][v] = splat(0.0f);
+    for (size_t i = 0; i < part->pieces; i++, weights.at += part->length * PANEL)
+        if (part->x[i])
+            multiply(rows, panels, part->x[i] + row * job->x_stride, job->x_stride, part->length,
+                     weights, sums);
+#pragma GCC unroll 12
+    for (size_t i = 0; i < rows; i++) {
+#pragma GCC unroll 8
+        for (size_t v = 0; v < panels * PANEL_VECTORS; v++) {
+            if (!part->first)
+                sums[i][v] += load(y + i * job->y_stride + v * WIDTH);
+            else if (linear->bias)
+                sums[i][v] += load(linear->bias + out + v * WIDTH);
+            if (part->first && added)
+                sums[i][v] += load(added + i * job->added_stride + v * WIDTH);
+            store(y + i * job->y_stride + v * WIDTH, sums[i][v]);
+        }
+    }
+}
+
+/* Of what was just written, and is in the first-level cache. */
+static inline void activate_block(const struct linear_rows *job, size_t rows, size_t width,
+                                  size_t row, size_t out) {
+    for (size_t i = row; i < row + rows; i++) {
+        float *y = job->y + i * job->y_stride + out;
+        if (job->activation == ACTIVATION_GELU)
+            for (size_t j = 0; j < width; j += WIDTH)
+                store(y + j, gelu(load(y + j)));
+        else
+            for (size_t j = 0; j < width; j += WIDTH)
+                store(y + j, relu(load(y + j)));
+    }
+}
+
+static void run_part(const struct packed_linear *linear, const struct linear_rows *job,
+                     const struct part *part, size_t out, size_t panels) {
+    for (size_t row = 0, rows; row < job->rows; row += rows) {
+        rows = block_rows(job->rows - row);
+        if (panels == BLOCK_PANELS)
+            WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, linear, job, part, row, out)
+        else
+            WITH_CONSTANT_ROWS(rows, block, 1, linear, job, part, row, out)
+        if (part->last && job->activation != ACTIVATION_NONE)
+            activate_block(job, rows, panels * PANEL, row, out);
+    }
+}
+
+/* Some panels of the result: the depth in one part if it is short, otherwise each piece in parts of
+ * its own. */
+static void run_panels(const struct packed_linear *linear, const struct linear_rows *job,
+                       size_t out, size_t panels) {
+    size_t length = linear->in / job->pieces;
+    if (linear->in <= DEPTH) {
+        struct part whole = {{job->x[0], job->x[1], job->x[2]}, job->pieces, length, 0, true, true};
+        run_part(linear, job, &whole, out, panels);
+        return;
+    }
+    size_t parts = (length + DEPTH - 1) / DEPTH, step = (length + parts - 1) / parts;
+    for (size_t piece = 0; piece < job->pieces; piece++) {
+        for (size_t from = 0; from < length; from += step) {
+            size_t end = from + step < length ? from + step : length;
+            struct part part = {
+                .x = {job->x[piece] ? job->x[piece] + from : NULL},
+                .pieces = 1,
+                .length = end - from,
+                .from = piece * length + from,
+                .first = piece == 0 && from == 0,
+                .last = piece + 1 == job->pieces && end == length,
+            };
+            run_part(linear, job, &part, out, panels);
+        }
+    }
+}
+
+void KERNEL(linear)(const struct packed_linear *linear, const struct linear_rows *job) {
+    for (size_t out = 0, panels; out < linear->out; out += panels * PANEL) {
+        panels = linear->out - out >= BLOCK_PANELS * PANEL ? BLOCK_PANELS : 1;
+        run_panels(linear, job, out, panels);
+    }
+}
