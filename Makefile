@@ -92,11 +92,11 @@ $(BUILD)/maskd-import: $(call object,tools/maskd-import.c) $(IMPORT_OBJECTS) $(E
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c -o $@
 
-$(BUILD)/engine-probe: $(call object,tests/parity/engine_probe.c) $(API_OBJECTS) $(ENGINE_OBJECTS)
+$(BUILD)/engine-probe: $(call object,tests/parity/engine_probe.c tests/tool.c) $(API_OBJECTS) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/engine-bench: $(call object,tests/bench/engine_bench.c) $(ENGINE_OBJECTS)
+$(BUILD)/engine-bench: $(call object,tests/bench/engine_bench.c tests/tool.c) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

@@ -11,11 +11,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
-
-static void die(const char *what, const char *why) {
-    fprintf(stderr, "engine-bench: %s: %s\n", what, why);
-    exit(1);
-}
+#include "tests/tool.h"
 
 struct bench {
     struct pool_job job;
@@ -55,26 +51,6 @@ static void run(struct pool_job *job, struct worker *worker) {
     pthread_mutex_unlock(&bench->mutex);
 }
 
-static void read_image(struct bench *bench, const char *path) {
-    struct image_limits limits = {.max_pixels = 200000000, .max_side = 65500};
-    struct error error = {0};
-    struct image image;
-    FILE *file = fopen(path, "rb");
-    uint8_t *bytes = malloc(64u << 20);
-    if (!file || !bytes)
-        die(path, "cannot read");
-    size_t size = fread(bytes, 1, 64u << 20, file);
-    fclose(file);
-    if (image_decode(bytes, size, &limits, NULL, &image, &error) != STATUS_OK)
-        die(path, error.message);
-    geometry_fit(image.width, image.height, model_info(bench->model)->input_size, &bench->geometry);
-    if (image_resize(&image, bench->geometry.scaled_width, bench->geometry.scaled_height, NULL,
-                     &bench->scaled, &error) != STATUS_OK)
-        die(path, error.message);
-    image_free(&image);
-    free(bytes);
-}
-
 static double run_once(struct bench *bench, struct pool *pool, bool encode) {
     bench->encode = encode;
     bench->done = false;
@@ -106,7 +82,7 @@ int main(int argc, char **argv) {
     if (!bench.embedding || session_create(model, &bench.session, &error) != STATUS_OK ||
         pool_create(&options, &pool, &error) != STATUS_OK)
         die("start", error.message);
-    read_image(&bench, argv[2]);
+    read_scaled_image(argv[2], model_info(model)->input_size, &bench.scaled, &bench.geometry);
     run_once(&bench, pool, true); /* there is an embedding to prompt */
     while (fgets(line, sizeof line, stdin)) {
         printf("%.3f\n", run_once(&bench, pool, strcmp(line, "encode\n") == 0));
