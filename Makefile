@@ -100,6 +100,10 @@ $(BUILD)/engine-bench: $(call object,tests/bench/engine_bench.c tests/tool.c) $(
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+$(BUILD)/fma-peak: $(call object,tests/bench/fma_peak.c) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 $(BUILD)/unit-tests: $(UNIT_OBJECTS) $(SERVER_OBJECTS) $(API_OBJECTS) $(IMPORT_OBJECTS) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
