@@ -179,9 +179,9 @@ test: ## every test from nothing: unit, HTTP, parity (VARIANT=asan or tsan, SUIT
 	@$(MAKE_ALL) build unit-tests $(BUILD)/engine-probe models
 	@$(UNIT_FORK) tests/run $(BUILD) $(SUITES)
 
-bench: ## maskd against ONNX Runtime on this machine (BENCH_JSON=file)
+bench: ## maskd against ONNX Runtime and the machine's peak (BENCH_RUNS=7, BENCH_IMAGE=file, BENCH_JSON=file)
 	@tools/deps.sh build test
-	@$(MAKE_ALL) build $(BUILD)/engine-bench models
+	@$(MAKE_ALL) build $(BUILD)/engine-bench $(BUILD)/fma-peak models
 	@$(PYTHON) tests/bench/bench.py $(BUILD)
 
 # libFuzzer on everything that reads what comes from outside.

@@ -3,8 +3,9 @@
  *   engine-bench MODEL IMAGE WORKERS
  *
  * Reads lines from standard input, "encode" or "prompt", runs that once in process, and answers
- * with a line: the milliseconds that it took. An encode is what follows decoding and resampling; a
- * prompt is one point, from the embedding to run lengths at the image's size. */
+ * with a line: the milliseconds that it took, then for each stage a tab and its milliseconds, its
+ * multiply-adds and its name. An encode is what follows decoding and resampling; a prompt is one
+ * point, from the embedding to run lengths at the image's size. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct bench {
     struct pool_job job;
     const struct model *model;
     struct session *session;
+    struct profile profile;
     struct image scaled;
     struct geometry geometry;
     struct embedding *embedding;
@@ -62,6 +64,16 @@ static double run_once(struct bench *bench, struct pool *pool, bool encode) {
     return bench->milliseconds;
 }
 
+static void answer(double milliseconds, const struct profile *profile) {
+    printf("%.3f", milliseconds);
+    for (size_t i = 0; i < profile->count; i++) {
+        const struct profile_stage *stage = &profile->stages[i];
+        printf("\t%.6f %.0f %s", (double)stage->ns * 1e-6, stage->macs, stage->name);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
 int main(int argc, char **argv) {
     static struct bench bench = {
         .mutex = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER, .job.run = run};
@@ -82,12 +94,11 @@ int main(int argc, char **argv) {
     if (!bench.embedding || session_create(model, &bench.session, &error) != STATUS_OK ||
         pool_create(&options, &pool, &error) != STATUS_OK)
         die("start", error.message);
+    session_profile(bench.session, &bench.profile);
     read_scaled_image(argv[2], model_info(model)->input_size, &bench.scaled, &bench.geometry);
     run_once(&bench, pool, true); /* there is an embedding to prompt */
-    while (fgets(line, sizeof line, stdin)) {
-        printf("%.3f\n", run_once(&bench, pool, strcmp(line, "encode\n") == 0));
-        fflush(stdout);
-    }
+    while (fgets(line, sizeof line, stdin))
+        answer(run_once(&bench, pool, strcmp(line, "encode\n") == 0), &bench.profile);
     pool_free(pool);
     session_free(bench.session);
     image_free(&bench.scaled);
