@@ -96,11 +96,15 @@ $(BUILD)/maskd-import: $(call object,tools/maskd-import.c) $(IMPORT_OBJECTS) $(E
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c -o $@
 
-$(BUILD)/engine-probe: $(call object,tests/parity/engine_probe.c) $(API_OBJECTS) $(ENGINE_OBJECTS)
+$(BUILD)/engine-probe: $(call object,tests/parity/engine_probe.c tests/tool.c) $(API_OBJECTS) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/engine-bench: $(call object,tests/bench/engine_bench.c) $(ENGINE_OBJECTS)
+$(BUILD)/engine-bench: $(call object,tests/bench/engine_bench.c tests/tool.c) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/fma-peak: $(call object,tests/bench/fma_peak.c) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
@@ -179,9 +183,9 @@ test: ## every test from nothing: unit, HTTP, parity (VARIANT=asan or tsan, SUIT
 	@$(MAKE_ALL) build unit-tests $(BUILD)/engine-probe models
 	@$(UNIT_FORK) tests/run $(BUILD) $(SUITES)
 
-bench: ## maskd against ONNX Runtime on this machine (BENCH_JSON=file)
+bench: ## maskd against ONNX Runtime and the machine's peak (BENCH_RUNS=7, BENCH_IMAGE=file, BENCH_JSON=file)
 	@tools/deps.sh build test
-	@$(MAKE_ALL) build $(BUILD)/engine-bench models
+	@$(MAKE_ALL) build $(BUILD)/engine-bench $(BUILD)/fma-peak models
 	@$(PYTHON) tests/bench/bench.py $(BUILD)
 
 # libFuzzer on everything that reads what comes from outside.

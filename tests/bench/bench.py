@@ -1,109 +1,107 @@
 #!/usr/bin/python3
-"""maskd against ONNX Runtime on the same weights, image and threads: `make bench`.
+"""maskd against ONNX Runtime, and against this machine, on the same weights, image and threads: `make bench`.
 
-The two take turns, run by run, so that a machine whose speed drifts is fair to both; medians are compared.
-BENCH_IMAGE=path chooses the image (default: the demo's, at 2250 x 1500), BENCH_RUNS the runs, BENCH_JSON=file also writes
-the numbers as JSON.
+All take turns, run by run, so that a machine whose speed drifts is fair to each; medians are compared. Markdown goes to
+standard output. BENCH_IMAGE=path chooses the image (default: the demo's, at 2250 x 1500), BENCH_RUNS the runs,
+BENCH_JSON=file also writes the numbers, each single run included, as JSON.
 """
 
-import http.client
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "parity"), str(ROOT / "tests" / "http"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "tests" / "parity"), str(ROOT / "tools")]
 
 import draw_sample  # noqa: E402
 import prepare  # noqa: E402
-from daemon import Daemon  # noqa: E402
+import summary  # noqa: E402
+import tables  # noqa: E402
+from machine import Others, describe  # noqa: E402
 from reference import Picture  # noqa: E402
+from runners import Child, Configuration, Peak, Service, life  # noqa: E402
 
-ENCODES = int(os.environ.get("BENCH_RUNS", "7"))
-PROMPTS = 4 * ENCODES
+# Each has rows of its own in all tables.
+CONFIGURATIONS = (Configuration("fp32"),)
+THREADS = (1, 2)
 
+RUNS = int(os.environ.get("BENCH_RUNS", "7"))
+ROUNDS = {"encode": RUNS, "prompt": 4 * RUNS, "list": RUNS, "singles": RUNS}
 
-class Child:
-    """A process that runs "encode" or "prompt" once for each line and answers with milliseconds."""
-
-    def __init__(self, command):
-        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-
-    def run(self, what):
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(60)
+# ONNX Runtime's threads go on spinning for some 30 ms after a run; who comes next should have the cores for itself.
+PAUSE_SECONDS = 0.1
 
 
-class Service:
-    """A daemon over one keep-alive connection; every upload gets an ID of its own, so that it is encoded."""
-
-    def __init__(self, build, threads, photo):
-        os.environ["MASKD"] = str(build / "maskd")
-        self.daemon = Daemon("--workers", str(threads), "--access-log", "false")
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.daemon.port)
-        self.photo = photo
-        self.uploads = 0
-        self.run("encode")
-
-    def run(self, what):
-        width, height = self.size if what == "prompt" else (0, 0)
-        body = json.dumps({"points": [[width / 2, height / 2]]}) if what == "prompt" else self.photo
-        path = f"/v1/images/bench-{self.uploads}/segment"
-        if what == "encode":
-            self.uploads += 1
-            path = f"/v1/images?id=bench-{self.uploads}"
-        start = time.perf_counter()
-        self.connection.request("POST", path, body)
-        answer = self.connection.getresponse()
-        content = answer.read()
-        took = (time.perf_counter() - start) * 1000
-        if answer.status not in (200, 201):
-            sys.exit(f"bench: {path}: {answer.status} {content.decode()}")
-        if what == "encode":
-            parsed = json.loads(content)
-            self.size = parsed["width"], parsed["height"]
-        return took
-
-    def close(self):
-        self.connection.close()
-        self.daemon.stop()
+def make_runners(build, tools, image_path, picture, tensor):
+    """One after the other: its key, which is (threads, who, configuration), and itself."""
+    photo = Path(image_path).read_bytes()
+    peer = [tools.node, ROOT / "tests/bench/onnx_bench.mjs", tools.packages, tools.encoder, tools.decoder, tensor,
+            picture.height, picture.width]
+    for threads in THREADS:
+        yield (threads, "peak", None), Peak(build / "fma-peak", threads)
+        for chosen in CONFIGURATIONS:
+            engine = [build / "engine-bench", tools.weights, image_path, threads, *chosen.engine]
+            yield (threads, "engine", chosen.name), Child(*engine)
+            yield (threads, "http", chosen.name), Service(threads, chosen.daemon, photo)
+        yield (threads, "onnx", None), Child(*peer, threads)
 
 
-def take_turns(runners, what, runs):
-    """The median milliseconds of each runner."""
-    times = {name: [] for name in runners}
-    for _ in range(runs):
-        for name, runner in runners.items():
-            times[name].append(runner.run(what))
-    return {name: statistics.median(values) for name, values in times.items()}
+def take_turns(runners, tasks):
+    """Lists of samples by (threads, who, configuration, task). In each round each runner runs each task once."""
+    samples = {}
+    for number in range(ROUNDS[tasks[0]]):
+        for key, runner in runners.items():
+            for task in tasks:
+                tell(f"{tasks[0]} {number + 1} of {ROUNDS[tasks[0]]}")
+                samples.setdefault((*key, task), []).append(runner.run(task))
+                time.sleep(PAUSE_SECONDS)
+    return samples
 
 
-def measure(build, tools, image_path, threads):
+def run_all(build, tools, image_path, picture):
+    """The samples of all runners, and the peaks."""
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        tensor = Path(directory, "input.f32")
+        tensor.write_bytes(picture.encoder_input().tobytes())
+        runners = {}
+        tell("starting")
+        for key, runner in make_runners(build, tools, image_path, picture, tensor):
+            stack.callback(runner.close)
+            runners[key] = runner
+            runner.run("prompt")  # what it starts with is over
+        peaks = {key[0]: runner for key, runner in runners.items() if key[1] == "peak"}
+        samples = take_turns(runners, ["encode"])
+        samples |= take_turns({key: runner for key, runner in runners.items() if key[1] != "peak"}, ["prompt"])
+        samples |= take_turns({key: runner for key, runner in runners.items() if key[1] == "http"}, ["list", "singles"])
+    return samples, peaks
+
+
+def measure(build, tools, image_path):
     picture = Picture(image_path)
-    with tempfile.NamedTemporaryFile(suffix=".f32") as tensor:
-        tensor.write(picture.encoder_input().tobytes())
-        tensor.flush()
-        runners = {
-            "maskd": Child([build / "engine-bench", tools.weights, image_path, threads]),
-            "http": Service(build, threads, Path(image_path).read_bytes()),
-            "onnx": Child([tools.node, ROOT / "tests/bench/onnx_bench.mjs", tools.packages, tools.encoder,
-                           tools.decoder, tensor.name, picture.height, picture.width, threads]),
-        }
-        result = {what: take_turns(runners, what, runs) for what, runs in (("encode", ENCODES), ("prompt", PROMPTS))}
-        for runner in runners.values():
-            runner.close()
-    return result
+    others = Others()
+    samples, peaks = run_all(build, tools, image_path, picture)
+    share = others.share()
+    lives = {}
+    for chosen in CONFIGURATIONS:
+        tell(f"start and memory, {chosen.name}")
+        lives[chosen.name] = life(chosen.daemon, Path(image_path).read_bytes())
+    tell("")
+    machine = describe(build / "maskd") | {"others": share}
+    machine["peak"] = {"instructions": peaks[THREADS[0]].instructions,
+                       "gflops": {threads: peak.gflops for threads, peak in peaks.items()}}
+    image = {"width": picture.width, "height": picture.height}
+    names = [chosen.name for chosen in CONFIGURATIONS]
+    return summary.gather(machine, image, ROUNDS, THREADS, names, samples, lives)
+
+
+def tell(what):
+    """Progress, for whoever watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
 
 
 def sample(directory):
@@ -112,36 +110,21 @@ def sample(directory):
     return path
 
 
-def cpu_name():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown CPU"
-
-
-def print_table(results):
-    print(f"\n{cpu_name()}; medians of {ENCODES} encodes and {PROMPTS} prompts, taking turns\n")
-    print("| | threads | maskd | ONNX Runtime | ratio |\n| --- | --- | --- | --- | --- |")
-    rows = [("image encoder, in process", "encode", "maskd"), ("upload over HTTP, JPEG decoding included", "encode", "http"),
-            ("prompt to run lengths, in process", "prompt", "maskd"), ("prompt over HTTP", "prompt", "http")]
-    for threads, result in results.items():
-        for title, what, ours in rows:
-            mine, theirs = result[what][ours], result[what]["onnx"]
-            print(f"| {title} | {threads} | {mine:.1f} ms | {theirs:.1f} ms | {mine / theirs:.2f} |")
-
-
 def main():
     build = (ROOT / sys.argv[1]).resolve()
+    os.environ["MASKD"] = str(build / "maskd")
     try:
         tools = prepare.tools()
     except prepare.Missing as missing:
         sys.exit(f"bench: {missing}")
     with tempfile.TemporaryDirectory() as directory:
         image_path = os.environ.get("BENCH_IMAGE") or sample(directory)
-        results = {threads: measure(build, tools, image_path, threads) for threads in (1, 2)}
-    print_table(results)
+        if not Path(image_path).is_file():
+            sys.exit(f"bench: {image_path} is not there")
+        found = measure(build, tools, image_path)
+    print(tables.markdown(found))
     if os.environ.get("BENCH_JSON"):
-        Path(os.environ["BENCH_JSON"]).write_text(json.dumps({"cpu": cpu_name(), "milliseconds": results}, indent=1))
+        Path(os.environ["BENCH_JSON"]).write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,24 +3,22 @@
  *   engine-bench MODEL IMAGE WORKERS
  *
  * Reads lines from standard input, "encode" or "prompt", runs that once in process, and answers
- * with a line: the milliseconds that it took. An encode is what follows decoding and resampling; a
- * prompt is one point, from the embedding to run lengths at the image's size. */
+ * with a line: the milliseconds that it took, then for each stage a tab and its milliseconds, its
+ * multiply-adds and its name. An encode is what follows decoding and resampling; a prompt is one
+ * point, from the embedding to run lengths at the image's size. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine.h"
-
-static void die(const char *what, const char *why) {
-    fprintf(stderr, "engine-bench: %s: %s\n", what, why);
-    exit(1);
-}
+#include "tests/tool.h"
 
 struct bench {
     struct pool_job job;
     const struct model *model;
     struct session *session;
+    struct profile profile;
     struct image scaled;
     struct geometry geometry;
     struct embedding *embedding;
@@ -55,26 +53,6 @@ static void run(struct pool_job *job, struct worker *worker) {
     pthread_mutex_unlock(&bench->mutex);
 }
 
-static void read_image(struct bench *bench, const char *path) {
-    struct image_limits limits = {.max_pixels = 200000000, .max_side = 65500};
-    struct error error = {0};
-    struct image image;
-    FILE *file = fopen(path, "rb");
-    uint8_t *bytes = malloc(64u << 20);
-    if (!file || !bytes)
-        die(path, "cannot read");
-    size_t size = fread(bytes, 1, 64u << 20, file);
-    fclose(file);
-    if (image_decode(bytes, size, &limits, NULL, &image, &error) != STATUS_OK)
-        die(path, error.message);
-    geometry_fit(image.width, image.height, model_info(bench->model)->input_size, &bench->geometry);
-    if (image_resize(&image, bench->geometry.scaled_width, bench->geometry.scaled_height, NULL,
-                     &bench->scaled, &error) != STATUS_OK)
-        die(path, error.message);
-    image_free(&image);
-    free(bytes);
-}
-
 static double run_once(struct bench *bench, struct pool *pool, bool encode) {
     bench->encode = encode;
     bench->done = false;
@@ -84,6 +62,16 @@ static double run_once(struct bench *bench, struct pool *pool, bool encode) {
         pthread_cond_wait(&bench->finished, &bench->mutex);
     pthread_mutex_unlock(&bench->mutex);
     return bench->milliseconds;
+}
+
+static void answer(double milliseconds, const struct profile *profile) {
+    printf("%.3f", milliseconds);
+    for (size_t i = 0; i < profile->count; i++) {
+        const struct profile_stage *stage = &profile->stages[i];
+        printf("\t%.6f %.0f %s", (double)stage->ns * 1e-6, stage->macs, stage->name);
+    }
+    printf("\n");
+    fflush(stdout);
 }
 
 int main(int argc, char **argv) {
@@ -106,12 +94,11 @@ int main(int argc, char **argv) {
     if (!bench.embedding || session_create(model, &bench.session, &error) != STATUS_OK ||
         pool_create(&options, &pool, &error) != STATUS_OK)
         die("start", error.message);
-    read_image(&bench, argv[2]);
+    session_profile(bench.session, &bench.profile);
+    read_scaled_image(argv[2], model_info(model)->input_size, &bench.scaled, &bench.geometry);
     run_once(&bench, pool, true); /* there is an embedding to prompt */
-    while (fgets(line, sizeof line, stdin)) {
-        printf("%.3f\n", run_once(&bench, pool, strcmp(line, "encode\n") == 0));
-        fflush(stdout);
-    }
+    while (fgets(line, sizeof line, stdin))
+        answer(run_once(&bench, pool, strcmp(line, "encode\n") == 0), &bench.profile);
     pool_free(pool);
     session_free(bench.session);
     image_free(&bench.scaled);

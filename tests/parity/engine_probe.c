@@ -20,25 +20,7 @@
 #include "engine/sam/mask_decoder.h"
 #include "engine/sam/tiny_vit.h"
 #include "engine/weights/safetensors.h"
-
-static void die(const char *what, const char *why) {
-    fprintf(stderr, "engine-probe: %s: %s\n", what, why);
-    exit(1);
-}
-
-static uint8_t *read_file(const char *path, size_t *size) {
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END) != 0)
-        die(path, "cannot open");
-    long end = ftell(file);
-    rewind(file);
-    uint8_t *bytes = malloc((size_t)end + 1);
-    if (!bytes || fread(bytes, 1, (size_t)end, file) != (size_t)end)
-        die(path, "cannot read");
-    fclose(file);
-    *size = (size_t)end;
-    return bytes;
-}
+#include "tests/tool.h"
 
 static void *allocate(size_t size) {
     void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
@@ -151,7 +133,7 @@ static void run(struct pool_job *job, struct worker *worker) {
     float *arena = allocate(tiny_vit_arena_floats() * sizeof *arena);
     struct decoded *decoded = allocate(sizeof *decoded);
 
-    tiny_vit_encode(&probe->encoder, arena, worker, &probe->scaled, embedding);
+    tiny_vit_encode(&probe->encoder, arena, worker, &probe->scaled, embedding, NULL);
     probe->encoder.kernels->to_half(embedding, half, EMBEDDING_VALUES);
     write_embedding(probe, embedding, half);
 
@@ -176,22 +158,6 @@ static void run(struct pool_job *job, struct worker *worker) {
 }
 
 /* ---- what is asked for ------------------------------------------------------------------- */
-
-static void load_image(struct probe *probe, const char *path) {
-    struct error error = {0};
-    struct image_limits limits = {.max_pixels = 100000000, .max_side = 65500};
-    struct image image;
-    size_t size;
-    uint8_t *bytes = read_file(path, &size);
-    if (image_decode(bytes, size, &limits, NULL, &image, &error) != STATUS_OK)
-        die(path, error.message);
-    geometry_fit(image.width, image.height, TINY_VIT_INPUT, &probe->geometry);
-    if (image_resize(&image, probe->geometry.scaled_width, probe->geometry.scaled_height, NULL,
-                     &probe->scaled, &error) != STATUS_OK)
-        die(path, error.message);
-    image_free(&image);
-    free(bytes);
-}
 
 static void load_prompts(struct probe *probe, const char *path) {
     struct problem problem = {0};
@@ -219,7 +185,7 @@ int main(int argc, char **argv) {
     mask_decoder_load(&probe.decoder, &probe.prompt_encoder, &weights);
     if (weights.failed)
         die(argv[1], "tensors are missing");
-    load_image(&probe, argv[2]);
+    read_scaled_image(argv[2], TINY_VIT_INPUT, &probe.scaled, &probe.geometry);
     load_prompts(&probe, argv[3]);
     probe.directory = argv[4];
     probe.job.run = run;
