@@ -44,13 +44,14 @@ endif
 SIMD_SOURCES   := $(wildcard engine/kernels/simd/*.c)
 ISAS           := portable
 ifeq ($(shell uname -m),x86_64)
-ISAS           += avx2 avx512
+ISAS           += avx2 avx512 avx512_bf16
 # The wide vectors of AVX-512, made of narrower ones, so that the unit tests run that code on any x86-64.
 TEST_ISAS      := wide
 endif
 ISA_portable   :=
 ISA_avx2       := -mavx2 -mfma -mf16c
 ISA_avx512     := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+ISA_avx512_bf16 := $(ISA_avx512) -mavx512bf16
 ISA_wide       := $(ISA_avx2) -DWIDTH=16 -Wno-psabi
 SIMD_OBJECTS   := $(foreach isa,$(ISAS),$(SIMD_SOURCES:%.c=$(BUILD)/obj/%.$(isa).o))
 TEST_SIMD_OBJECTS := $(foreach isa,$(TEST_ISAS),$(SIMD_SOURCES:%.c=$(BUILD)/obj/%.$(isa).o))

@@ -23,11 +23,19 @@
 
 struct model;
 
+/* Of the encoder's matrix products. Sums, norms, attention and the whole decoder are fp32 always. */
+enum precision {
+    PRECISION_FP32,
+    PRECISION_BF16, /* bfloat16 products where the CPU has AVX-512-BF16, otherwise fp32 */
+    PRECISION_AUTO, /* the same, for who does not mind */
+};
+
 struct model_info {
     char name[64];           /* of the file, without its ending: "mobile_sam" */
     char architecture[64];   /* "mobile_sam" */
     char weights_sha256[65]; /* of the tensor data, in hex; verified when the model was loaded */
     char licence[64];
+    enum precision precision; /* in effect: never PRECISION_AUTO */
     size_t parameter_count;
     int input_size; /* the long side of an image is resampled to this: 1024 */
 };
@@ -35,7 +43,8 @@ struct model_info {
 /* Maps a .safetensors file and checks every tensor's name, type, shape and place, and the data's
  * hash. The message names the tensor at fault. STATUS_IO, STATUS_UNSUPPORTED (not safetensors,
  * another architecture), STATUS_INVALID (damaged or incomplete), STATUS_NO_MEMORY. */
-enum status model_load(const char *path, struct model **model, struct error *error);
+enum status model_load(const char *path, enum precision precision, struct model **model,
+                       struct error *error);
 void model_free(struct model *model); /* NULL is allowed */
 
 const struct model_info *model_info(const struct model *model);

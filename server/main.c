@@ -31,14 +31,22 @@ static void print_version(const struct options *options, const struct model_info
            engine_kernel_isa(), worker_count(options), options->http_threads);
 }
 
+static const char *precision_name(enum precision precision) {
+    return precision == PRECISION_BF16 ? "bf16" : "fp32";
+}
+
 static void log_start(const struct options *options, const struct model_info *model) {
     log_event(LOG_INFO, "maskd", LOG_STRING("version", MASKD_VERSION),
               LOG_STRING("model", model->name), LOG_STRING("weights_sha256", model->weights_sha256),
               LOG_STRING("openblas_core", engine_blas_core()),
               LOG_STRING("kernels", engine_kernel_isa()),
+              LOG_STRING("precision", precision_name(model->precision)),
               LOG_INTEGER("workers", worker_count(options)),
               LOG_INTEGER("http_threads", options->http_threads),
               LOG_STRING("config", options->config[0] ? options->config : "none"));
+    if (options->precision == PRECISION_BF16 && model->precision != PRECISION_BF16)
+        log_event(LOG_WARNING,
+                  "precision = bf16 needs AVX-512-BF16, which this CPU lacks: fp32 is used");
 }
 
 /* ---- the parts of the server ------------------------------------------------------------- */
@@ -167,7 +175,7 @@ static void raise_file_limit(const struct options *options) {
 static int check_config(const struct options *options, int faults) {
     struct error error = {0};
     struct model *model = NULL;
-    if (model_load(options->model, &model, &error) != STATUS_OK) {
+    if (model_load(options->model, options->precision, &model, &error) != STATUS_OK) {
         fprintf(stderr, "maskd: model = '%s': %s\n", options->model, error.message);
         faults++;
     }
@@ -181,7 +189,7 @@ static int check_config(const struct options *options, int faults) {
 
 static int show_version(const struct options *options) {
     struct model *model = NULL;
-    enum status status = model_load(options->model, &model, NULL);
+    enum status status = model_load(options->model, options->precision, &model, NULL);
     print_version(options, status == STATUS_OK ? model_info(model) : NULL);
     model_free(model);
     return 0;
@@ -191,7 +199,7 @@ static int run(const struct options *options) {
     static struct server server; /* zeroed */
     struct error error = {0};
     server.options = options;
-    enum status status = model_load(options->model, &server.model, &error);
+    enum status status = model_load(options->model, options->precision, &server.model, &error);
     if (status != STATUS_OK) {
         log_event(LOG_ERROR, "the model cannot be loaded", LOG_STRING("model", options->model),
                   LOG_STRING("why", error.message));

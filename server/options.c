@@ -8,7 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum kind { KIND_TEXT, KIND_NUMBER, KIND_BYTES, KIND_SWITCH, KIND_FORMAT, KIND_LEVEL };
+enum kind {
+    KIND_TEXT,
+    KIND_NUMBER,
+    KIND_BYTES,
+    KIND_SWITCH,
+    KIND_PRECISION,
+    KIND_FORMAT,
+    KIND_LEVEL
+};
 
 struct row {
     const char *section, *name;
@@ -46,6 +54,7 @@ static const struct row ROWS[] = {
     {"engine", "model", KIND_TEXT, AT(model), 0, 0, "models/mobile_sam.safetensors", "the weights"},
     {"engine", "workers", KIND_NUMBER, AT(workers), 0, 256, "0",
      "computing threads; 0: one for each usable core"},
+    {"engine", "precision", KIND_PRECISION, AT(precision), 0, 0, "fp32", "fp32, bf16 or auto"},
     {"lanes", "prompt_queue", KIND_NUMBER, AT(prompt_queue), 1, MANY, "512",
      "prompts that may wait"},
     {"lanes", "upload_queue", KIND_NUMBER, AT(upload_queue), 1, MANY, "256",
@@ -121,8 +130,14 @@ static bool read_number(const char *text, const struct row *row, long long *numb
     return true;
 }
 
-static const char *const FORMAT_WORDS[] = {"text", "json", NULL};
-static const char *const LEVEL_WORDS[] = {"debug", "info", "warning", "error", NULL};
+/* The words of an enumeration, in its order; their list is the option's help. */
+static const char *const *words_of(enum kind kind) {
+    static const char *const precisions[] = {"fp32", "bf16", "auto", NULL};
+    static const char *const formats[] = {"text", "json", NULL};
+    static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
+    return kind == KIND_PRECISION ? precisions : kind == KIND_FORMAT ? formats : levels;
+}
+
 static const char *const SWITCH_WORDS[] = {"false", "true", "no", "yes", "off",
                                            "on",    "0",    "1",  NULL};
 
@@ -158,15 +173,12 @@ static void set_value(struct reader *reader, const struct row *row, const char *
         if (word >= 0)
             *(bool *)to = word % 2 == 1;
         break;
+    case KIND_PRECISION:
     case KIND_FORMAT:
-        word = find_word(FORMAT_WORDS, value, "text or json", why);
-        if (word >= 0)
-            *(enum log_format *)to = (enum log_format)word;
-        break;
     case KIND_LEVEL:
-        word = find_word(LEVEL_WORDS, value, "debug, info, warning or error", why);
+        word = find_word(words_of(row->kind), value, row->help, why);
         if (word >= 0)
-            *(enum log_level *)to = (enum log_level)word;
+            *(unsigned *)to = (unsigned)word; /* an enumeration */
         break;
     }
     if (*why)
@@ -395,11 +407,10 @@ static void print_value(const struct row *row, const struct options *options, FI
     case KIND_SWITCH:
         fprintf(out, "%s\n", *(const bool *)from ? "true" : "false");
         break;
+    case KIND_PRECISION:
     case KIND_FORMAT:
-        fprintf(out, "%s\n", FORMAT_WORDS[*(const enum log_format *)from]);
-        break;
     case KIND_LEVEL:
-        fprintf(out, "%s\n", LEVEL_WORDS[*(const enum log_level *)from]);
+        fprintf(out, "%s\n", words_of(row->kind)[*(const unsigned *)from]);
         break;
     }
 }

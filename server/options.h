@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "engine/engine.h"
 #include "server/log.h"
 
 enum { OPTION_TEXT_MAX = 1024 };
@@ -24,6 +25,7 @@ struct options {
     /* [engine] */
     char model[OPTION_TEXT_MAX];
     long long workers; /* 0: as many as usable cores */
+    enum precision precision;
     /* [lanes] */
     long long prompt_queue, upload_queue;
     long long prompt_deadline, upload_deadline; /* seconds */

@@ -24,12 +24,14 @@ enum activation {
 /* torch.nn.Linear, a 1x1 convolution on token-major data, or a 3x3 convolution as a linear on its
  * nine inputs, with the weights in the order in which the product reads them. */
 struct packed_linear {
-    const float *panels; /* [out / KERNEL_CHANNEL_STEP][in][KERNEL_CHANNEL_STEP] */
-    const float *bias;   /* [out], or NULL */
-    size_t in, out;      /* out: a multiple of KERNEL_CHANNEL_STEP */
+    const float *panels;         /* [out / KERNEL_CHANNEL_STEP][in][KERNEL_CHANNEL_STEP] */
+    const uint16_t *panels_bf16; /* [out / KERNEL_CHANNEL_STEP][in / 2][KERNEL_CHANNEL_STEP][2], for
+                                    linear_bf16 instead */
+    const float *bias;           /* [out], or NULL */
+    size_t in, out;              /* out: a multiple of KERNEL_CHANNEL_STEP */
 };
 
-enum { LINEAR_PIECES_MAX = 3 };
+enum { LINEAR_PIECES_MAX = 3, LINEAR_BF16_DEPTH_MAX = 2304 };
 
 /* y = activation(x W^T + bias + added), for some rows. A row of x is one piece of `in` values, or
  * three of in / 3 each that lie apart: the inputs of a 3x3 convolution in three rows of an image. A
@@ -80,6 +82,15 @@ struct kernels {
     const char *isa;
 
     void (*linear)(const struct packed_linear *linear, const struct linear_rows *rows);
+
+    /* The same with x and the weights in bfloat16 and sums in float. `in` is even and at most
+     * LINEAR_BF16_DEPTH_MAX. fast_bf16: the CPU has an instruction for it (AVX-512-BF16);
+     * elsewhere it is slower than linear. */
+    bool fast_bf16;
+    void (*linear_bf16)(const struct packed_linear *linear, const struct linear_rows *rows);
+
+    /* bfloat16, the upper half of a float, rounded to nearest even. */
+    void (*to_bf16)(const float *x, uint16_t *rounded, size_t n);
 
     /* x[row][i] += bias[i], then GELU (exact, by erf: Hendrycks and Gimpel, arXiv:1606.08415) or
      * ReLU or nothing. rows x n, contiguous. n is any. */

@@ -4,10 +4,11 @@ extern const struct kernels kernels_portable;
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;
+extern const struct kernels kernels_avx512_bf16;
 #endif
 
 const struct kernels *kernels_at(size_t index) {
-    const struct kernels *able[3] = {&kernels_portable};
+    const struct kernels *able[4] = {&kernels_portable};
 #if defined(__x86_64__)
     size_t count = 1;
     __builtin_cpu_init();
@@ -17,6 +18,8 @@ const struct kernels *kernels_at(size_t index) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         able[count++] = &kernels_avx512;
+    if (count == 3 && __builtin_cpu_supports("avx512bf16"))
+        able[count++] = &kernels_avx512_bf16;
 #endif
     return index < sizeof able / sizeof *able ? able[index] : NULL;
 }

@@ -90,7 +90,8 @@ static enum status check_file(const struct safetensors *file, struct model_info 
     return STATUS_OK;
 }
 
-enum status model_load(const char *path, struct model **out, struct error *error) {
+enum status model_load(const char *path, enum precision precision, struct model **out,
+                       struct error *error) {
     *out = NULL;
     struct model *model = calloc(1, sizeof *model);
     if (!model)
@@ -102,7 +103,9 @@ enum status model_load(const char *path, struct model **out, struct error *error
         const struct kernels *kernels = kernels_best();
         name_from_path(path, model->info.name, sizeof model->info.name);
         model->weights.file = model->file;
-        tiny_vit_load(&model->encoder, kernels, &model->weights);
+        bool bf16 = precision != PRECISION_FP32 && kernels->fast_bf16;
+        model->info.precision = bf16 ? PRECISION_BF16 : PRECISION_FP32;
+        tiny_vit_load(&model->encoder, kernels, bf16, &model->weights);
         prompt_encoder_load(&model->prompt_encoder, kernels, &model->weights);
         mask_decoder_load(&model->mask_decoder, &model->prompt_encoder, &model->weights);
         if (model->weights.failed)

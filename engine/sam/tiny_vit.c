@@ -28,6 +28,14 @@ static const float *row_of(const float *image, size_t side, size_t channels, ptr
     return row < 0 || row >= (ptrdiff_t)side ? NULL : image + (size_t)row * side * channels;
 }
 
+static void run_linear(const struct tiny_vit *vit, const struct packed_linear *linear,
+                       const struct linear_rows *rows) {
+    if (linear->panels_bf16)
+        vit->kernels->linear_bf16(linear, rows);
+    else
+        vit->kernels->linear(linear, rows);
+}
+
 /* y = activation(x W^T + bias + added), all rows contiguous. */
 static void linear(const struct tiny_vit *vit, const struct packed_linear *linear, const float *x,
                    size_t rows, const float *added, enum activation activation, float *y) {
@@ -42,7 +50,7 @@ static void linear(const struct tiny_vit *vit, const struct packed_linear *linea
         .rows = rows,
         .activation = activation,
     };
-    vit->kernels->linear(linear, &job);
+    run_linear(vit, linear, &job);
 }
 
 /* ---- patch_embed ------------------------------------------------------------------------- */
@@ -99,7 +107,7 @@ static void patch_embed_tile(void *argument, size_t index, struct worker *worker
         };
         for (size_t j = 0; j < 3; j++)
             rows.x[j] = pixels + (2 * i + j) * PIXEL_ROW;
-        vit->kernels->linear(&vit->patch1, &rows);
+        run_linear(vit, &vit->patch1, &rows);
     }
     for (size_t i = 0; i < PATCH_ROWS; i++) {
         struct linear_rows rows = {
@@ -112,7 +120,7 @@ static void patch_embed_tile(void *argument, size_t index, struct worker *worker
         for (size_t j = 0; j < 3; j++)
             rows.x[j] =
                 first1 + (ptrdiff_t)(2 * i + j) < 0 ? NULL : rows1 + (2 * i + j) * row1_floats;
-        vit->kernels->linear(&vit->patch2, &rows);
+        run_linear(vit, &vit->patch2, &rows);
     }
 }
 
@@ -434,7 +442,7 @@ static void neck2_tile(void *argument, size_t index, struct worker *worker) {
         rows.x[j] =
             row == 0 || row > EMBED_SIDE ? NULL : job->between + (row - 1) * NECK_COLUMNS * c;
     }
-    vit->kernels->linear(&vit->neck2, &rows);
+    run_linear(vit, &vit->neck2, &rows);
     vit->kernels->layer_norm(output, EMBED_SIDE, c, vit->neck_norm2.weight, vit->neck_norm2.bias,
                              NECK_EPSILON, output);
 }

@@ -58,8 +58,10 @@ struct tiny_vit {
     struct layer_norm neck_norm1, neck_norm2;
 };
 
-/* Resolves and packs the weights "image_encoder.*". Failure shows in weights->failed. */
-void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, struct weights *weights);
+/* Resolves and packs the weights "image_encoder.*", for products in bfloat16 or in float; the first
+ * convolution, on pixels, is always in float. Failure shows in weights->failed. */
+void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, bool bf16,
+                   struct weights *weights);
 
 size_t tiny_vit_arena_floats(void);       /* the activations of one image */
 size_t tiny_vit_tile_scratch_bytes(void); /* what one tile expands, at most */

@@ -86,11 +86,13 @@ static const struct vit_stage STAGES[3] = {
      .rows_per_tile = 1},
 };
 
-void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, struct weights *weights) {
+void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, bool bf16,
+                   struct weights *weights) {
     char path[64];
     memset(vit, 0, sizeof *vit);
     vit->kernels = kernels;
     vit->patch1 = weights_packed_conv3x3(weights, "image_encoder", "patch_embed.seq.0.c");
+    weights->bf16 = bf16 ? kernels : NULL;
     vit->patch2 = weights_packed_conv3x3(weights, "image_encoder", "patch_embed.seq.2.c");
     for (size_t i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "image_encoder.layers.0.blocks.%zu", i);
@@ -110,4 +112,5 @@ void tiny_vit_load(struct tiny_vit *vit, const struct kernels *kernels, struct w
     vit->neck_norm1 = weights_norm(weights, "image_encoder", "neck.1");
     vit->neck2 = weights_packed_conv3x3(weights, "image_encoder", "neck.2");
     vit->neck_norm2 = weights_norm(weights, "image_encoder", "neck.3");
+    weights->bf16 = NULL;
 }

@@ -66,18 +66,55 @@ float *weights_pack(struct weights *weights, size_t count) {
     return block->values;
 }
 
-/* A layer whose weight is [out][in][taps], taps = 1 or 9: as panels of [taps][in] rows. */
+/* One panel of a layer whose weight is [out][in][taps]: KERNEL_CHANNEL_STEP outputs side by side,
+ * [taps][in] rows of them. */
+static void fill_panel(const struct linear *linear, size_t taps, size_t first, float *panel) {
+    const size_t step = KERNEL_CHANNEL_STEP;
+    for (size_t o = 0; o < step; o++)
+        for (size_t i = 0; i < linear->in; i++)
+            for (size_t tap = 0; tap < taps; tap++)
+                panel[(tap * linear->in + i) * step + o] =
+                    linear->weight[((first + o) * linear->in + i) * taps + tap];
+}
+
+/* The panel as linear_bf16 reads it: of each two rows, the two weights of an output lie side by
+ * side. */
+static void round_panel(const struct kernels *kernels, const float *panel, size_t depth,
+                        uint16_t *rounded) {
+    const size_t step = KERNEL_CHANNEL_STEP;
+    for (size_t row = 0; row < depth; row += 2, rounded += 2 * step) {
+        float pairs[2 * KERNEL_CHANNEL_STEP];
+        for (size_t i = 0; i < 2 * step; i++)
+            pairs[i] = panel[(row + i % 2) * step + i / 2];
+        kernels->to_bf16(pairs, rounded, 2 * step);
+    }
+}
+
+/* taps: 1, or 9 of a 3x3 convolution. */
 static struct packed_linear pack_linear(struct weights *weights, const struct linear *linear,
                                         size_t taps) {
-    const size_t step = KERNEL_CHANNEL_STEP;
-    size_t in = linear->in, depth = in * taps;
-    float *panels = weights_pack(weights, linear->out * depth);
-    for (size_t o = 0; panels && o < linear->out; o++)
-        for (size_t i = 0; i < in; i++)
-            for (size_t tap = 0; tap < taps; tap++)
-                panels[(o / step * depth + tap * in + i) * step + o % step] =
-                    linear->weight[(o * in + i) * taps + tap];
-    return (struct packed_linear){panels, linear->bias, depth, linear->out};
+    const size_t depth = linear->in * taps, values = linear->out * depth;
+    const size_t panel_values = KERNEL_CHANNEL_STEP * depth;
+    struct packed_linear packed = {.bias = linear->bias, .in = depth, .out = linear->out};
+    float *panels = weights_pack(weights, weights->bf16 ? values / 2 : values);
+    if (!panels)
+        return packed;
+    if (!weights->bf16) {
+        for (size_t o = 0; o < linear->out; o += KERNEL_CHANNEL_STEP)
+            fill_panel(linear, taps, o, panels + o * depth);
+        packed.panels = panels;
+        return packed;
+    }
+    uint16_t *rounded = (uint16_t *)panels;
+    float *panel = malloc(panel_values * sizeof *panel);
+    for (size_t o = 0; panel && o < linear->out; o += KERNEL_CHANNEL_STEP) {
+        fill_panel(linear, taps, o, panel);
+        round_panel(weights->bf16, panel, depth, rounded + o * depth);
+    }
+    weights->failed |= !panel;
+    free(panel);
+    packed.panels_bf16 = rounded;
+    return packed;
 }
 
 struct packed_linear weights_packed_linear(struct weights *weights, const char *parent,

@@ -20,6 +20,7 @@ struct weights_block;
 struct weights {
     const struct safetensors *file;
     struct weights_block *blocks; /* packed copies; owned */
+    const struct kernels *bf16;   /* who rounds packed layers to bfloat16; NULL: they stay floats */
     bool failed; /* out of memory, or a name that is not there: asked once, at the end of loading */
 };
 
@@ -47,7 +48,7 @@ struct linear weights_linear(struct weights *weights, const char *parent, const 
 /* Room for count floats, 64-byte aligned; NULL after a failure. */
 float *weights_pack(struct weights *weights, size_t count);
 
-/* The same, packed for the product. */
+/* The same, packed for kernels->linear, or for linear_bf16 while weights->bf16 is set. */
 struct packed_linear weights_packed_linear(struct weights *weights, const char *parent,
                                            const char *module);
 

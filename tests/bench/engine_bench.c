@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
     if (argc != 4)
         die("usage", "engine-bench MODEL IMAGE WORKERS");
     engine_init();
-    if (model_load(argv[1], &model, &error) != STATUS_OK)
+    if (model_load(argv[1], PRECISION_FP32, &model, &error) != STATUS_OK)
         die(argv[1], error.message);
     bench.model = model;
     bench.embedding = malloc(sizeof *bench.embedding);

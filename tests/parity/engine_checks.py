@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 
 from reference import LOW_RES, TOKENS
-from results import beyond
+from results import beyond, iou
 from service import request_body
 
 PROBE_SECONDS = 300
@@ -26,9 +26,9 @@ PRIOR_BOUND = 3e-4  # measured: 7e-5, where a share of 0.999 makes 1 / (1 - shar
 class Probe:
     """What engine-probe writes."""
 
-    def __init__(self, tools, path, prompts, directory):
+    def __init__(self, tools, path, prompts, directory, *precision):
         (directory / "prompts.json").write_text(json.dumps(request_body(prompts)))
-        command = [tools.probe, tools.weights, path, directory / "prompts.json", directory, 2]
+        command = [tools.probe, tools.weights, path, directory / "prompts.json", directory, 2, *precision]
         subprocess.run([str(word) for word in command], check=True, timeout=PROBE_SECONDS)
 
         def read(name, kind, *shape):
@@ -40,6 +40,12 @@ class Probe:
         self.priors = read("prior.f32", np.float32, len(prompts), LOW_RES, LOW_RES)
         self.logits = read("logits.f32", np.float32, len(prompts), TOKENS, LOW_RES, LOW_RES)
         self.iou = read("iou.f32", np.float32, len(prompts), TOKENS)
+
+
+# Mask IoU of an encoder in bfloat16 against one in float32. Measured on the photographs: mean 0.997 to 0.999, least
+# 0.973, of a click and a box that contradict each other.
+BF16_IOU_BOUND = 0.97
+BF16_MEAN_IOU_BOUND = 0.99
 
 
 def difference(a, b):
@@ -63,6 +69,25 @@ def check_image(results, measured, name, picture, embedding, probe):
     results.check(f"{name}: embedding", faults)
     same = np.array_equal(probe.half_embedding, probe.embedding.astype(np.float16))
     results.check(f"{name}: embedding in float16", [] if same else ["not numpy's rounding of the float32"])
+
+
+def chosen_token(prompt, scores):
+    """Which mask a prompt is answered with, as engine.h has it for MULTIMASK_AUTO."""
+    tokens = len(prompt.get("points", ())) + (2 if "box" in prompt else 1)
+    return 0 if tokens > 2 else 1 + int(np.argmax(scores[1:]))
+
+
+def check_bf16(results, measured, name, picture, named, probe, rounded):
+    """The masks of an encoder in bfloat16 against those in float32."""
+    alike = []
+    for i, (title, prompt) in enumerate(named):
+        exact, near = (picture.upsample(run.logits[i][chosen_token(prompt, run.iou[i])]) > 0 for run in (probe, rounded))
+        alike.append(iou(exact, near))
+        faults = beyond("1 - IoU", 1 - alike[-1], 1 - BF16_IOU_BOUND)
+        results.check(f"{name}: {title}: bf16", faults)
+    measured.note("bf16: 1 - least IoU", 1 - min(alike))
+    apart = measured.note("bf16: 1 - mean IoU", 1 - np.mean(alike))
+    results.check(f"{name}: bf16, mean", beyond("1 - mean IoU", apart, 1 - BF16_MEAN_IOU_BOUND))
 
 
 def check_decoder(results, measured, name, inputs, masks, scores, probe, i):

@@ -1,8 +1,9 @@
 /* engine-probe: the engine's inner results as files, for the parity tests.
  *
- *   engine-probe MODEL IMAGE PROMPTS.json DIRECTORY WORKERS
+ *   engine-probe MODEL IMAGE PROMPTS.json DIRECTORY WORKERS [bf16]
  *
- * PROMPTS.json is the body of a segment request with n prompts. Into DIRECTORY go
+ * bf16: the encoder in that precision, as any CPU can compute it, if slowly. PROMPTS.json is the
+ * body of a segment request with n prompts. Into DIRECTORY go
  *
  *   scaled.rgb      [height][width][3]   the image as the encoder sees it, in bytes
  *   embedding.f32   [256][64][64]        the encoder's output
@@ -174,13 +175,14 @@ int main(int argc, char **argv) {
     struct error error = {0};
     struct safetensors *file;
     struct pool *pool;
-    if (argc != 6)
-        die("usage", "engine-probe MODEL IMAGE PROMPTS.json DIRECTORY WORKERS");
+    bool bf16 = argc == 7 && strcmp(argv[6], "bf16") == 0;
+    if (argc != 6 && !bf16)
+        die("usage", "engine-probe MODEL IMAGE PROMPTS.json DIRECTORY WORKERS [bf16]");
     engine_init();
     if (safetensors_open(argv[1], &file, &error) != STATUS_OK)
         die(argv[1], error.message);
     struct weights weights = {.file = file};
-    tiny_vit_load(&probe.encoder, kernels_best(), &weights);
+    tiny_vit_load(&probe.encoder, kernels_best(), bf16, &weights);
     prompt_encoder_load(&probe.prompt_encoder, kernels_best(), &weights);
     mask_decoder_load(&probe.decoder, &probe.prompt_encoder, &weights);
     if (weights.failed)

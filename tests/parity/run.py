@@ -73,6 +73,9 @@ class Comparison:
         probe = engine_checks.Probe(self.tools, path, prompts, self.directory)
         engine_checks.check_image(results, measured, name, picture, embedding, probe)
 
+        rounded = engine_checks.Probe(self.tools, path, prompts, self.directory, "bf16")
+        engine_checks.check_bf16(results, measured, name, picture, named, probe, rounded)
+
         image = self.service.upload(path)
         told, right = [image["width"], image["height"]], [picture.width, picture.height]
         results.check(f"{name}: size", [] if told == right else [f"{told}, not {right}"])

@@ -42,11 +42,7 @@ static ALWAYS_INLINE void score(size_t rows, size_t panels, const struct head *h
     for (size_t column = 0; column < head->columns; column += panels * PANEL) {
         vfloat sums[BLOCK_ROWS][BLOCK_VECTORS];
         struct panels keys = {head->keys + column * head->dim, PANEL, PANEL * head->dim};
-#pragma GCC unroll 12
-        for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 8
-            for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
-                sums[i][v] = splat(0.0f);
+        clear_block(rows, panels, sums);
         multiply(rows, panels, head->q + row * head->stride, head->stride, head->dim, keys, sums);
 #pragma GCC unroll 12
         for (size_t i = 0; i < rows; i++)
@@ -61,11 +57,7 @@ static ALWAYS_INLINE void weigh(size_t rows, size_t panels, const struct head *h
                                 size_t column, const float *inverse) {
     vfloat sums[BLOCK_ROWS][BLOCK_VECTORS];
     struct panels values = {head->v + column, head->stride, PANEL};
-#pragma GCC unroll 12
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 8
-        for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
-            sums[i][v] = splat(0.0f);
+    clear_block(rows, panels, sums);
     multiply(rows, panels, head->scores, head->columns, head->tokens, values, sums);
 #pragma GCC unroll 12
     for (size_t i = 0; i < rows; i++)

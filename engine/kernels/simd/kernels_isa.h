@@ -5,6 +5,8 @@
 #include "engine/kernels/simd/simd.h"
 
 void KERNEL(linear)(const struct packed_linear *linear, const struct linear_rows *rows);
+void KERNEL(linear_bf16)(const struct packed_linear *linear, const struct linear_rows *rows);
+void KERNEL(to_bf16)(const float *x, uint16_t *rounded, size_t n);
 void KERNEL(window_attention)(const struct window_attention *attention);
 void KERNEL(bias_gelu)(float *x, size_t rows, size_t n, const float *bias);
 void KERNEL(bias_relu)(float *x, size_t rows, size_t n, const float *bias);

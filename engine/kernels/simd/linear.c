@@ -1,6 +1,5 @@
-#include "engine/kernels/simd/activation.h"
 #include "engine/kernels/simd/kernels_isa.h"
-#include "engine/kernels/simd/product.h"
+#include "engine/kernels/simd/linear_block.h"
 
 /* A stretch of the depth whose panels stay in the first-level cache while all rows use them: 20 KB.
  */
@@ -14,52 +13,18 @@ struct part {
     bool first, last;
 };
 
-/* The sums are small for long; what may be large, the bias and what is added, comes last, for the
- * sake of the roundings. */
 static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct packed_linear *linear,
                                 const struct linear_rows *job, const struct part *part, size_t row,
                                 size_t out) {
     vfloat sums[BLOCK_ROWS][BLOCK_VECTORS];
-    float *y = job->y + row * job->y_stride + out;
-    const float *added = job->added ? job->added + row * job->added_stride + out : NULL;
     struct panels weights = {linear->panels + out * linear->in + part->from * PANEL, PANEL,
                              PANEL * linear->in};
-#pragma GCC unroll 12
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 8
-        for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
-            sums[i][v] = splat(0.0f);
+    clear_block(rows, panels, sums);
     for (size_t i = 0; i < part->pieces; i++, weights.at += part->length * PANEL)
         if (part->x[i])
             multiply(rows, panels, part->x[i] + row * job->x_stride, job->x_stride, part->length,
                      weights, sums);
-#pragma GCC unroll 12
-    for (size_t i = 0; i < rows; i++) {
-#pragma GCC unroll 8
-        for (size_t v = 0; v < panels * PANEL_VECTORS; v++) {
-            if (!part->first)
-                sums[i][v] += load(y + i * job->y_stride + v * WIDTH);
-            else if (linear->bias)
-                sums[i][v] += load(linear->bias + out + v * WIDTH);
-            if (part->first && added)
-                sums[i][v] += load(added + i * job->added_stride + v * WIDTH);
-            store(y + i * job->y_stride + v * WIDTH, sums[i][v]);
-        }
-    }
-}
-
-/* Of what was just written, and is in the first-level cache. */
-static inline void activate_block(const struct linear_rows *job, size_t rows, size_t width,
-                                  size_t row, size_t out) {
-    for (size_t i = row; i < row + rows; i++) {
-        float *y = job->y + i * job->y_stride + out;
-        if (job->activation == ACTIVATION_GELU)
-            for (size_t j = 0; j < width; j += WIDTH)
-                store(y + j, gelu(load(y + j)));
-        else
-            for (size_t j = 0; j < width; j += WIDTH)
-                store(y + j, relu(load(y + j)));
-    }
+    finish_block(rows, panels, linear, job, (struct position){row, out, part->first}, sums);
 }
 
 static void run_part(const struct packed_linear *linear, const struct linear_rows *job,

@@ -44,6 +44,15 @@ static ALWAYS_INLINE void multiply(size_t rows, size_t panels, const float *a, s
     }
 }
 
+static ALWAYS_INLINE void clear_block(size_t rows, size_t panels,
+                                      vfloat sums[BLOCK_ROWS][BLOCK_VECTORS]) {
+#pragma GCC unroll 12
+    for (size_t row = 0; row < rows; row++)
+#pragma GCC unroll 8
+        for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
+            sums[row][v] = splat(0.0f);
+}
+
 /* How many rows the next block takes of those that are left: whole blocks, and in the end two
  * halves rather than a block and a sliver. */
 static inline size_t block_rows(size_t left) {

@@ -8,6 +8,11 @@ extern const struct kernels KERNEL(kernels);
 const struct kernels KERNEL(kernels) = {
     .isa = NAME_OF(KERNEL_ISA),
     .linear = KERNEL(linear),
+#if defined(__AVX512BF16__)
+    .fast_bf16 = true,
+#endif
+    .linear_bf16 = KERNEL(linear_bf16),
+    .to_bf16 = KERNEL(to_bf16),
     .window_attention = KERNEL(window_attention),
     .bias_gelu = KERNEL(bias_gelu),
     .bias_relu = KERNEL(bias_relu),

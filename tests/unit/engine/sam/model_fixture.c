@@ -37,8 +37,8 @@ void model_fixture_make(struct model_fixture *fixture, uint64_t seed) {
     snprintf(fixture->path, sizeof fixture->path, "%s/random.model.safetensors",
              fixture->directory);
     model_fixture_write(fixture, fixture->path, MOBILE_SAM_ARCHITECTURE, fixture->random.count);
-    ck_assert_msg(model_load(fixture->path, &fixture->model, &error) == STATUS_OK, "%s",
-                  error.message);
+    ck_assert_msg(model_load(fixture->path, PRECISION_FP32, &fixture->model, &error) == STATUS_OK,
+                  "%s", error.message);
     ck_assert_int_eq(safetensors_open(fixture->path, &fixture->file, &error), STATUS_OK);
     fixture->weights = (struct weights){.file = fixture->file};
     prompt_encoder_load(&fixture->encoder, kernels_best(), &fixture->weights);

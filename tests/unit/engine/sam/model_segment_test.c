@@ -196,7 +196,7 @@ static struct model *model_with_best(int best) {
     snprintf(path, sizeof path, "%s/best.safetensors", fixture.directory);
     model_fixture_write(&fixture, path, MOBILE_SAM_ARCHITECTURE, fixture.random.count);
     memcpy(bias, before, sizeof before);
-    ck_assert_int_eq(model_load(path, &model, NULL), STATUS_OK);
+    ck_assert_int_eq(model_load(path, PRECISION_FP32, &model, NULL), STATUS_OK);
     unlink(path);
     return model;
 }

@@ -88,7 +88,7 @@ END_TEST
 static void check_refused(const char *path, enum status status, const char *message) {
     struct model *loaded = fixture.model;
     struct error error = {0};
-    ck_assert_int_eq(model_load(path, &loaded, &error), status);
+    ck_assert_int_eq(model_load(path, PRECISION_FP32, &loaded, &error), status);
     ck_assert_msg(strstr(error.message, message), "%s", error.message);
     ck_assert_ptr_null(loaded);
 }
@@ -148,7 +148,7 @@ START_TEST(an_embedding_is_the_encoders_in_halves) {
         at.image.rgb[i] = (uint8_t)rng_bits(&rng);
     at.arena = obtain(tiny_vit_arena_floats() * sizeof *at.arena);
     at.values = obtain(EMBEDDING_VALUES * sizeof *at.values);
-    tiny_vit_load(&at.vit, kernels_best(), &fixture.weights);
+    tiny_vit_load(&at.vit, kernels_best(), false, &fixture.weights);
     ck_assert_int_eq(session_create(fixture.model, &at.session, NULL), STATUS_OK);
     run_on_pool(2, model_tile_scratch_bytes(fixture.model), encode, &at);
     ck_assert_mem_eq(&at.embedding->geometry, &at.geometry, sizeof at.geometry);

@@ -25,7 +25,7 @@ static void set_up(void) {
     engine_init();
     random_weights_make(&fixture, 3);
     weights = (struct weights){.file = fixture.file};
-    tiny_vit_load(&best, kernels_best(), &weights);
+    tiny_vit_load(&best, kernels_best(), false, &weights);
     ck_assert(!weights.failed);
 }
 
@@ -289,6 +289,39 @@ START_TEST(the_encoder_is_its_stages_in_order) {
 }
 END_TEST
 
+static double norm_of(const float *x, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sqrt(sum);
+}
+
+/* bfloat16 has eight bits: near, but not the same. */
+START_TEST(bf16_is_near_fp32) {
+    struct image image = {.width = 1024, .height = 768};
+    struct rng rng = {2};
+    image.rgb = obtain(1024 * 768 * 3);
+    for (size_t i = 0; i < 1024 * 768 * 3; i++)
+        image.rgb[i] = (uint8_t)rng_bits(&rng);
+    struct guarded arena = guarded_make(tiny_vit_arena_floats());
+    struct guarded rounded = guarded_make(64 * 64 * 256), exact = guarded_make(64 * 64 * 256);
+    struct run run = {best, &image, 0, 0, arena.at, exact.at};
+    run_on_pool(2, tiny_vit_tile_scratch_bytes(), run_encoder, &run);
+    tiny_vit_load(&run.vit, kernels_best(), true, &weights);
+    ck_assert(!weights.failed);
+    run.output = rounded.at;
+    run_on_pool(2, tiny_vit_tile_scratch_bytes(), run_encoder, &run);
+    for (size_t i = 0; i < exact.count; i++)
+        rounded.at[i] -= exact.at[i];
+    double apart = norm_of(rounded.at, exact.count) / norm_of(exact.at, exact.count);
+    ck_assert_msg(apart > 1e-4 && apart < 0.02, "%g of the norm", apart);
+    guarded_free(&arena);
+    guarded_free(&rounded);
+    guarded_free(&exact);
+    image_free(&image);
+}
+END_TEST
+
 Suite *tiny_vit_suite(void) {
     Suite *suite = suite_create("tiny_vit");
     TCase *cases = tcase_create("tiny_vit");
@@ -299,6 +332,7 @@ Suite *tiny_vit_suite(void) {
     tcase_add_loop_test(cases, patch_merging, 0, 3);
     tcase_add_loop_test(cases, attention_blocks, 0, 3);
     tcase_add_test(cases, the_neck);
+    tcase_add_test(cases, bf16_is_near_fp32);
     tcase_add_test(cases, the_encoder_is_its_stages_in_order);
     suite_add_tcase(suite, cases);
     return suite;

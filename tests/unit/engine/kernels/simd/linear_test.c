@@ -1,4 +1,5 @@
-/* The packed linear against a linear layer, or a 3x3 convolution, as it is defined. */
+/* The packed linears, in float and in bfloat16, against a linear layer, or a 3x3 convolution, as it
+ * is defined. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,17 @@ static float *pack(const float *weight, size_t in, size_t out) {
     for (size_t o = 0; o < out; o++)
         for (size_t i = 0; i < in; i++)
             panels[(o / STEP * in + i) * STEP + o % STEP] = weight[o * in + i];
+    return panels;
+}
+
+/* The same in bfloat16, of which small whole numbers are. */
+static uint16_t *pack_bf16(const struct kernels *kernels, const float *weight, size_t in,
+                           size_t out) {
+    uint16_t *panels = obtain(in * out * sizeof *panels);
+    for (size_t o = 0; o < out; o++)
+        for (size_t i = 0; i < in; i++)
+            kernels->to_bf16(weight + o * in + i,
+                             panels + ((o / STEP * in + i) / 2 * STEP + o % STEP) * 2 + i % 2, 1);
     return panels;
 }
 
@@ -49,8 +61,6 @@ static struct matrices make_matrices(struct rng *rng, const struct shape *shape)
                 m.rows[row * shape->in + piece * length + i] =
                     (double)m.x[piece][row * x_stride + i];
     }
-    for (size_t i = 0; i < shape->rows * y_stride; i++)
-        m.y[i] = shape->in_place ? m.added[i] : NAN;
     return m;
 }
 
@@ -66,41 +76,64 @@ static void free_matrices(struct matrices *m) {
     free(m->expected);
 }
 
-/* In whole numbers, so that the result is exact; GELU of most of them is 0 or the identity. */
-static void check_linear(const struct kernels *kernels, struct rng *rng,
-                         const struct shape *shape) {
-    struct matrices m = make_matrices(rng, shape);
+static double activated(double x, enum activation activation) {
+    return activation == ACTIVATION_GELU   ? naive_gelu(x)
+           : activation == ACTIVATION_RELU ? fmax(x, 0)
+                                           : x;
+}
+
+typedef void linear_kernel(const struct packed_linear *linear, const struct linear_rows *rows);
+
+static void check_result(linear_kernel *kernel, const struct packed_linear *linear,
+                         const struct shape *shape, struct matrices *m) {
     size_t length = shape->in / shape->pieces, y_stride = shape->out + shape->y_gap;
-    struct packed_linear linear = {m.panels, shape->bias ? m.bias : NULL, shape->in, shape->out};
+    double tolerance = shape->activation == ACTIVATION_GELU ? 3e-7 : 0;
     struct linear_rows rows = {
-        .x = {m.x[0], m.x[1], m.x[2]},
+        .x = {m->x[0], m->x[1], m->x[2]},
         .pieces = shape->pieces,
         .x_stride = length + shape->x_gap,
-        .added = shape->in_place ? m.y
-                 : shape->added  ? m.added
+        .added = shape->in_place ? m->y
+                 : shape->added  ? m->added
                                  : NULL,
         .added_stride = y_stride,
-        .y = m.y,
+        .y = m->y,
         .y_stride = y_stride,
         .rows = shape->rows,
         .activation = shape->activation,
     };
-    naive_linear(m.weight, linear.bias, shape->in, shape->out, m.rows, shape->rows, m.expected);
-    kernels->linear(&linear, &rows);
+    for (size_t i = 0; i < shape->rows * y_stride; i++)
+        m->y[i] = shape->in_place ? m->added[i] : NAN;
+    naive_linear(m->weight, linear->bias, shape->in, shape->out, m->rows, shape->rows, m->expected);
+    kernel(linear, &rows);
     for (size_t row = 0; row < shape->rows; row++) {
-        double *expected = m.expected + row * shape->out;
-        for (size_t i = 0; i < shape->out; i++) {
-            if (rows.added)
-                expected[i] += (double)m.added[row * y_stride + i];
-            expected[i] = shape->activation == ACTIVATION_GELU   ? naive_gelu(expected[i])
-                          : shape->activation == ACTIVATION_RELU ? fmax(expected[i], 0)
-                                                                 : expected[i];
-        }
-        check_close("linear", m.y + row * y_stride, expected, shape->out,
-                    shape->activation == ACTIVATION_GELU ? 3e-7 : 0,
-                    shape->activation == ACTIVATION_GELU ? 3e-7 : 0);
+        double *expected = m->expected + row * shape->out;
+        for (size_t i = 0; i < shape->out; i++)
+            expected[i] =
+                activated(expected[i] + (rows.added ? (double)m->added[row * y_stride + i] : 0),
+                          shape->activation);
+        check_close("linear", m->y + row * y_stride, expected, shape->out, tolerance, tolerance);
         for (size_t i = shape->out; i < y_stride; i++) /* between the rows nothing is written */
-            ck_assert(isnan(m.y[row * y_stride + i]) || shape->in_place);
+            ck_assert(isnan(m->y[row * y_stride + i]) || shape->in_place);
+    }
+}
+
+/* In whole numbers, so that the result is exact; GELU of most of them is 0 or the identity. */
+static void check_linear(const struct kernels *kernels, struct rng *rng,
+                         const struct shape *shape) {
+    struct matrices m = make_matrices(rng, shape);
+    struct packed_linear linear = {
+        .panels = m.panels,
+        .bias = shape->bias ? m.bias : NULL,
+        .in = shape->in,
+        .out = shape->out,
+    };
+    check_result(kernels->linear, &linear, shape, &m);
+    if (shape->in / shape->pieces % 2 == 0) {
+        uint16_t *panels = pack_bf16(kernels, m.weight, shape->in, shape->out);
+        linear.panels = NULL;
+        linear.panels_bf16 = panels;
+        check_result(kernels->linear_bf16, &linear, shape, &m);
+        free(panels);
     }
     free_matrices(&m);
 }
@@ -139,17 +172,50 @@ START_TEST(three_pieces_and_missing_ones) {
         for (size_t length = 96; length <= 768; length *= 8) {
             struct shape shape = {7, 3 * length, 32, 3, 0, 0, true, false, false, ACTIVATION_NONE};
             struct matrices m = make_matrices(&rng, &shape);
-            struct packed_linear linear = {m.panels, m.bias, shape.in, shape.out};
-            struct linear_rows rows = {{m.x[0], m.x[1], m.x[2]}, 3, length, NULL, 0, m.y, 32, 7, 0};
-            rows.x[missing] = NULL;
+            uint16_t *rounded = pack_bf16(isa_at(_i), m.weight, shape.in, shape.out);
+            struct packed_linear linear = {m.panels, rounded, m.bias, shape.in, shape.out};
             for (size_t row = 0; row < shape.rows; row++)
                 memset(m.rows + row * shape.in + missing * length, 0, length * sizeof *m.rows);
-            naive_linear(m.weight, m.bias, shape.in, shape.out, m.rows, shape.rows, m.expected);
-            isa_at(_i)->linear(&linear, &rows);
-            check_close("a missing piece", m.y, m.expected, shape.rows * shape.out, 0, 0);
+            free(m.x[missing]);
+            m.x[missing] = NULL;
+            check_result(isa_at(_i)->linear, &linear, &shape, &m);
+            check_result(isa_at(_i)->linear_bf16, &linear, &shape, &m);
+            free(rounded);
             free_matrices(&m);
         }
     }
+}
+END_TEST
+
+/* To nearest, ties to even, as the definition has it: from the bits. */
+static uint16_t naive_to_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t low = bits & 0xffff, high = bits >> 16;
+    return (uint16_t)(high + (low > 0x8000 || (low == 0x8000 && high % 2 == 1)));
+}
+
+START_TEST(bf16_is_rounded_to_nearest_even) {
+    static const uint32_t bits[] = {0x3f800000, 0x3f807fff, 0x3f808000, 0x3f808001, 0x3f818000,
+                                    0xbf818000, 0x7f7fffff, 0x7f800000, 0xff800000, 0x80000000};
+    enum { KNOWN = sizeof bits / sizeof *bits, ALL = 1000 + KNOWN };
+    struct rng rng = {4};
+    float *x = random_floats(&rng, ALL, -1e3, 1e3);
+    memcpy(x, bits, sizeof bits);
+    for (size_t n = 0; n <= ALL; n = n < 40 ? n + 1 : 3 * n) {
+        uint16_t *rounded = obtain(n * sizeof *rounded);
+        isa_at(_i)->to_bf16(x, rounded, n);
+        for (size_t i = 0; i < n; i++)
+            ck_assert_uint_eq(rounded[i], naive_to_bf16(x[i]));
+        free(rounded);
+    }
+    uint32_t nan_bits[] = {0x7f800001, 0x7fffffff, 0xffffffff};
+    uint16_t nans[3];
+    memcpy(x, nan_bits, sizeof nan_bits);
+    isa_at(_i)->to_bf16(x, nans, 3);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert((nans[i] & 0x7f80) == 0x7f80 && (nans[i] & 0x7f) != 0);
+    free(x);
 }
 END_TEST
 
@@ -158,6 +224,7 @@ Suite *kernels_packed_linear_suite(void) {
     TCase *cases = tcase_create("packed_linear");
     add_isa_test(cases, every_number_of_rows);
     add_isa_test(cases, every_depth);
+    add_isa_test(cases, bf16_is_rounded_to_nearest_even);
     add_isa_test(cases, three_pieces_and_missing_ones);
     suite_add_tcase(suite, cases);
     return suite;
