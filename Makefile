@@ -129,6 +129,9 @@ $(BUILD)/obj/engine/kernels/simd/%.$(1).o: engine/kernels/simd/%.c Makefile
 endef
 $(foreach isa,$(ISAS) $(TEST_ISAS),$(eval $(call simd_rule,$(isa))))
 
+# The pixels of a mask must not depend on whether a product and its sum are rounded once or twice.
+$(BUILD)/obj/engine/kernels/simd/mask_column.%.o: CFLAGS += -ffp-contract=off
+
 # ONNX's own schema, from Debian's libonnx-dev, becomes a parser by protobuf-c.
 ONNX_PROTO_DIR := /usr/include/onnx
 $(BUILD)/gen/onnx.pb-c.c: $(ONNX_PROTO_DIR)/onnx.proto

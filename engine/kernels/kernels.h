@@ -78,6 +78,10 @@ struct depthwise_row {
     float *output; /* [output_width][channels]; not one of the inputs */
 };
 
+struct mask_logits;
+struct mask_rows;
+struct mask_taps;
+
 struct kernels {
     const char *isa;
 
@@ -122,6 +126,13 @@ struct kernels {
     void (*window_attention)(const struct window_attention *attention);
 
     void (*depthwise3x3)(const struct depthwise_row *row);
+
+    /* One image column of a mask (mask_column.h): writes the rows where the pixels above
+     * thresholds[MASK_ITSELF] begin and where they end, in turns, at most height + 1, and returns
+     * how many they are. Adds the column's pixels above thresholds[k] to areas[k]. */
+    size_t (*mask_column)(const struct mask_logits *logits, const struct mask_rows *rows,
+                          const struct mask_taps *taps, const float thresholds[3], int *edges,
+                          size_t areas[3]);
 
     /* IEEE 754 binary16, rounded to nearest even; beyond its range to infinity. */
     void (*to_half)(const float *x, uint16_t *half, size_t n);

@@ -5,17 +5,14 @@
 
 #include "engine/sam/prompt_encoder.h"
 
-enum { SQUARE = 4 * SAM_LOW_RES };
+enum { SQUARE = 4 * LOW_RES, WORD = 64 };
+_Static_assert(LOW_RES == (int)SAM_LOW_RES, "the kernel has SAM's low resolution");
 
-/* One output coordinate: the sum of weight[k] * low[base + k]. */
-struct taps {
-    int base;
-    float weight[3];
-};
+/* ---- the image among the logits ---------------------------------------------------------- */
 
 /* Linear interpolation as PyTorch's and ONNX's half-pixel rule has it: output i of `out` lies
  * between low and low + 1 of `in`. */
-static void half_pixel(int i, int out, int in, int *low, int *high, double *share) {
+static inline void half_pixel(int i, int out, int in, int *low, int *high, double *share) {
     double at = (i + 0.5) * in / out - 0.5;
     if (at < 0)
         at = 0;
@@ -28,111 +25,133 @@ static void half_pixel(int i, int out, int in, int *low, int *high, double *shar
 
 /* Both interpolations as one: image coordinate i of `size`, through `scaled` of the 1024, to the
  * low resolution. */
-static struct taps taps_of(int i, int size, int scaled) {
+static void set_taps(struct mask_taps *taps, int i, int size, int scaled) {
     int middle[2];
     double share;
-    struct taps taps;
     half_pixel(i, size, scaled, &middle[0], &middle[1], &share);
     double weight[2] = {1 - share, share}, sums[3] = {0};
     int low, high;
     double finer;
-    half_pixel(middle[0], SQUARE, SAM_LOW_RES, &low, &high, &finer);
-    taps.base = low < SAM_LOW_RES - 3 ? low : SAM_LOW_RES - 3;
     for (int k = 0; k < 2; k++) {
-        half_pixel(middle[k], SQUARE, SAM_LOW_RES, &low, &high, &finer);
-        sums[low - taps.base] += weight[k] * (1 - finer);
-        sums[high - taps.base] += weight[k] * finer;
+        half_pixel(middle[k], SQUARE, LOW_RES, &low, &high, &finer);
+        if (k == 0)
+            taps->base = low < LOW_RES - 3 ? low : LOW_RES - 3;
+        sums[low - taps->base] += weight[k] * (1 - finer);
+        sums[high - taps->base] += weight[k] * finer;
     }
     for (int k = 0; k < 3; k++)
-        taps.weight[k] = (float)sums[k];
-    return taps;
+        taps->weight[k] = (float)sums[k];
 }
 
-/* How the rows of the image lie in the low resolution; shared by all columns. */
-struct rows {
-    int height;
-    struct taps *taps;          /* [height] */
-    int first[SAM_LOW_RES + 1]; /* rows with base b are first[b] .. first[b + 1] - 1 */
-};
-
-static enum status rows_make(struct rows *rows, const struct geometry *geometry,
-                             struct error *error) {
-    rows->height = geometry->height;
-    rows->taps = malloc((size_t)rows->height * sizeof *rows->taps);
-    if (!rows->taps)
-        return error_set(error, STATUS_NO_MEMORY, "no memory to upsample a mask");
-    int base = 0;
+static void place_rows(const struct geometry *geometry, float *weights, struct mask_rows *rows) {
+    int base = 0, last = 0;
     for (int y = 0; y < rows->height; y++) {
-        rows->taps[y] = taps_of(y, geometry->height, geometry->scaled_height);
-        while (base <= rows->taps[y].base)
+        struct mask_taps taps;
+        set_taps(&taps, y, geometry->height, geometry->scaled_height);
+        for (size_t k = 0; k < 3; k++)
+            weights[k * rows->stride + (size_t)y] = taps.weight[k];
+        while (base <= taps.base)
             rows->first[base++] = y;
+        last = taps.base;
+        rows->occupied[last / WORD] |= UINT64_C(1) << (last % WORD);
     }
-    while (base <= SAM_LOW_RES)
+    while (base <= LOW_RES)
         rows->first[base++] = rows->height;
+    rows->blocks = (last + 2) / LOW_RES_BLOCK + 1;
+    for (int b = 0; b < last; b++)
+        if (rows->first[b] == rows->first[b + 1])
+            memcpy(rows->isolated, rows->occupied, sizeof rows->isolated);
+}
+
+enum status mask_upsampler_init(struct mask_upsampler *upsampler, const struct geometry *geometry,
+                                struct error *error) {
+    const size_t width = (size_t)geometry->width, height = (size_t)geometry->height;
+    const size_t stride = height + KERNEL_CHANNEL_STEP;
+    upsampler->kernels = kernels_best();
+    upsampler->width = geometry->width;
+    upsampler->height = geometry->height;
+    upsampler->columns = malloc(width * sizeof *upsampler->columns);
+    upsampler->row_weights = calloc(3 * stride, sizeof *upsampler->row_weights);
+    upsampler->edges = malloc((height + 1) * sizeof *upsampler->edges);
+    if (!upsampler->columns || !upsampler->row_weights || !upsampler->edges)
+        return error_set(error, STATUS_NO_MEMORY, "no memory to upsample a mask");
+    for (int x = 0; x < geometry->width; x++)
+        set_taps(&upsampler->columns[x], x, geometry->width, geometry->scaled_width);
+    upsampler->rows = (struct mask_rows){
+        .height = geometry->height, .weights = upsampler->row_weights, .stride = stride};
+    place_rows(geometry, upsampler->row_weights, &upsampler->rows);
     return STATUS_OK;
 }
 
-/* ---- one column -------------------------------------------------------------------------- */
-
-enum side { BELOW, ABOVE, CROSSING };
-
-static enum side side_of(const float *column, int base, float threshold) {
-    int above = (column[base] > threshold) + (column[base + 1] > threshold) +
-                (column[base + 2] > threshold);
-    return above == 0 ? BELOW : above == 3 ? ABOVE : CROSSING;
+void mask_upsampler_free(struct mask_upsampler *upsampler) {
+    free(upsampler->columns);
+    free(upsampler->row_weights);
+    free(upsampler->edges);
+    upsampler->columns = NULL;
+    upsampler->row_weights = NULL;
+    upsampler->edges = NULL;
 }
 
-static bool pixel_above(const struct taps *taps, const float *column, float threshold) {
-    const float *at = column + taps->base;
-    return at[0] * taps->weight[0] + at[1] * taps->weight[1] + at[2] * taps->weight[2] > threshold;
+/* ---- the logits by columns --------------------------------------------------------------- */
+
+typedef float vfloat4 __attribute__((vector_size(16)));
+
+/* Writes 4 x 4 values, rows and columns exchanged. */
+static void transpose_4x4(const float *from, float *to) {
+    vfloat4 row[4], column[4];
+    for (int i = 0; i < 4; i++)
+        memcpy(&row[i], from + i * LOW_RES, sizeof *row);
+    vfloat4 a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+    vfloat4 b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+    vfloat4 c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+    vfloat4 d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+    column[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+    column[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    column[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+    column[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+    for (int i = 0; i < 4; i++)
+        memcpy(to + i * LOW_RES, &column[i], sizeof *column);
 }
 
-/* Receives the stretches of a column that lie above the threshold, in order. */
-struct sink {
-    void (*stretch)(struct sink *sink, int first, int end);
-};
-
-static void scan_column(const struct rows *rows, const float *column, float threshold,
-                        struct sink *sink) {
-    int open = -1; /* where the stretch that we are in began */
-    for (int base = 0; base + 2 < SAM_LOW_RES; base++) {
-        int y = rows->first[base], end = rows->first[base + 1];
-        if (y == end)
-            continue;
-        enum side side = side_of(column, base, threshold);
-        for (; y < end; y++) {
-            bool above =
-                side == CROSSING ? pixel_above(&rows->taps[y], column, threshold) : side == ABOVE;
-            if (above && open < 0)
-                open = y;
-            if (!above && open >= 0) {
-                sink->stretch(sink, open, y);
-                open = -1;
-            }
-            if (side != CROSSING)
-                break; /* the other rows of this base are the same */
+/* One row of blocks. False: not all values are finite. */
+static bool take_block(const float *rows, int block, struct mask_logits *logits) {
+    float low[LOW_RES], high[LOW_RES];
+    uint32_t strange[LOW_RES] = {0}, any = 0; /* not finite */
+    memcpy(low, rows, sizeof low);
+    memcpy(high, rows, sizeof high);
+    for (int y = 0; y < LOW_RES_BLOCK; y++) {
+        const float *row = rows + y * LOW_RES;
+        for (int x = 0; x < LOW_RES; x++) {
+            low[x] = row[x] < low[x] ? row[x] : low[x];
+            high[x] = row[x] > high[x] ? row[x] : high[x];
+            strange[x] |= row[x] - row[x] != 0;
         }
     }
-    if (open >= 0)
-        sink->stretch(sink, open, rows->height);
+    for (int x = 0; x < LOW_RES; x++) {
+        logits->lowest[x][block] = low[x];
+        logits->highest[x][block] = high[x];
+        any |= strange[x];
+    }
+    /* 16 x 16 at a time: whole cache lines on both sides */
+    for (int left = 0; left < LOW_RES; left += LOW_RES_BLOCK)
+        for (int y = 0; y < LOW_RES_BLOCK; y += 4)
+            for (int x = left; x < left + LOW_RES_BLOCK; x += 4)
+                transpose_4x4(rows + y * LOW_RES + x,
+                              &logits->columns[x][block * LOW_RES_BLOCK + y]);
+    return !any;
 }
 
-/* ---- what is made of the stretches ------------------------------------------------------- */
-
-struct counter {
-    struct sink sink;
-    size_t area;
-};
-
-static void count_stretch(struct sink *sink, int first, int end) {
-    ((struct counter *)sink)->area += (size_t)(end - first);
+static void take_logits(const float *values, int blocks, struct mask_logits *logits) {
+    logits->finite = true;
+    for (int block = 0; block < blocks; block++)
+        logits->finite &= take_block(values + block * LOW_RES_BLOCK * LOW_RES, block, logits);
 }
+
+/* ---- the runs ---------------------------------------------------------------------------- */
 
 struct tracer {
-    struct sink sink;
-    size_t height, x; /* of the column that is being scanned */
-    size_t area;
-    size_t traced; /* pixels, column by column, that the counts so far cover */
+    size_t height, x; /* of the column that is being traced */
+    size_t traced;    /* pixels, column by column, that the counts so far cover */
     struct mask *mask;
     size_t capacity;
     bool failed;
@@ -155,10 +174,9 @@ static void append_run(struct tracer *tracer, size_t run) {
     tracer->traced += run;
 }
 
-static void trace_stretch(struct sink *sink, int first, int end) {
-    struct tracer *tracer = (struct tracer *)sink;
+/* A stretch of the column lies above the threshold. */
+static void trace_stretch(struct tracer *tracer, int first, int end) {
     size_t from = tracer->x * tracer->height + (size_t)first, length = (size_t)(end - first);
-    tracer->area += length;
     if (tracer->right < tracer->left)
         tracer->left = (int)tracer->x;
     tracer->right = (int)tracer->x;
@@ -179,74 +197,71 @@ static void trace_stretch(struct sink *sink, int first, int end) {
 
 /* ---- the mask ---------------------------------------------------------------------------- */
 
-static void make_column(const float *transposed, const struct taps *taps, float *column) {
-    const float *a = transposed + (size_t)taps->base * SAM_LOW_RES, *b = a + SAM_LOW_RES,
-                *c = b + SAM_LOW_RES;
-    for (size_t i = 0; i < SAM_LOW_RES; i++)
-        column[i] = a[i] * taps->weight[0] + b[i] * taps->weight[1] + c[i] * taps->weight[2];
-}
-
-static void describe(const struct tracer *tracer, const struct counter *tight,
-                     const struct counter *loose, struct segment *segment) {
-    segment->area = tracer->area;
+static void describe(const struct tracer *tracer, const size_t areas[MASK_THRESHOLDS],
+                     struct segment *segment) {
+    segment->area = areas[MASK_ITSELF];
     memset(segment->bbox, 0, sizeof segment->bbox);
-    if (tracer->area > 0) {
+    if (areas[MASK_ITSELF] > 0) {
         segment->bbox[0] = tracer->left;
         segment->bbox[1] = tracer->top;
         segment->bbox[2] = tracer->right - tracer->left + 1;
         segment->bbox[3] = tracer->bottom - tracer->top + 1;
     }
-    segment->stability_score = loose->area ? (float)tight->area / (float)loose->area : 0.0f;
+    segment->stability_score =
+        areas[MASK_LOOSE] ? (float)areas[MASK_TIGHT] / (float)areas[MASK_LOOSE] : 0.0f;
 }
 
-static void trace_columns(const float *transposed, const struct geometry *geometry,
-                          const struct rows *rows, float threshold, struct tracer *tracer,
-                          struct counter *tight, struct counter *loose) {
-    float column[SAM_LOW_RES];
-    for (int x = 0; x < geometry->width; x++) {
-        struct taps taps = taps_of(x, geometry->width, geometry->scaled_width);
-        make_column(transposed, &taps, column);
+static void trace_columns(struct mask_upsampler *upsampler, float threshold, struct tracer *tracer,
+                          size_t areas[MASK_THRESHOLDS]) {
+    const float thresholds[MASK_THRESHOLDS] = {[MASK_ITSELF] = threshold,
+                                               [MASK_TIGHT] = threshold + 1.0f,
+                                               [MASK_LOOSE] = threshold - 1.0f};
+    const int *edges = upsampler->edges;
+    for (int x = 0; x < upsampler->width; x++) {
+        size_t count = upsampler->kernels->mask_column(&upsampler->logits, &upsampler->rows,
+                                                       &upsampler->columns[x], thresholds,
+                                                       upsampler->edges, areas);
         tracer->x = (size_t)x;
-        scan_column(rows, column, threshold, &tracer->sink);
-        scan_column(rows, column, threshold + 1.0f, &tight->sink);
-        scan_column(rows, column, threshold - 1.0f, &loose->sink);
+        for (size_t i = 0; i < count; i += 2)
+            trace_stretch(tracer, edges[i], edges[i + 1]);
     }
+}
+
+enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *logits,
+                               float threshold, struct segment *segment, struct error *error) {
+    struct mask mask = {.height = upsampler->height, .width = upsampler->width};
+    struct tracer tracer = {.height = (size_t)mask.height,
+                            .mask = &mask,
+                            .top = mask.height,
+                            .left = 0,
+                            .right = -1,
+                            .bottom = -1};
+    size_t areas[MASK_THRESHOLDS] = {0};
+    memset(segment, 0, sizeof *segment);
+    take_logits(logits, upsampler->rows.blocks, &upsampler->logits);
+    trace_columns(upsampler, threshold, &tracer, areas);
+    size_t pixels = (size_t)mask.height * (size_t)mask.width;
+    if (!tracer.failed && tracer.traced < pixels)
+        append_run(&tracer, pixels - tracer.traced);
+    if (tracer.failed) {
+        mask_free(&mask);
+        return error_set(error, STATUS_NO_MEMORY, "no memory to upsample a mask");
+    }
+    segment->mask = mask;
+    describe(&tracer, areas, segment);
+    return STATUS_OK;
 }
 
 enum status mask_upsample(const float *logits, const struct geometry *geometry, float threshold,
                           struct segment *segment, struct error *error) {
-    struct rows rows;
-    struct mask mask = {.height = geometry->height, .width = geometry->width};
     memset(segment, 0, sizeof *segment);
-    enum status status = rows_make(&rows, geometry, error);
-    if (status != STATUS_OK)
-        return status;
-    float *transposed = malloc(sizeof *transposed * SAM_LOW_RES * SAM_LOW_RES);
-    struct tracer tracer = {.sink.stretch = trace_stretch,
-                            .height = (size_t)geometry->height,
-                            .mask = &mask,
-                            .top = geometry->height,
-                            .left = 0,
-                            .right = -1,
-                            .bottom = -1};
-    struct counter tight = {.sink.stretch = count_stretch}, loose = tight;
-    if (transposed) {
-        for (size_t y = 0; y < SAM_LOW_RES; y++)
-            for (size_t x = 0; x < SAM_LOW_RES; x++)
-                transposed[x * SAM_LOW_RES + y] = logits[y * SAM_LOW_RES + x];
-        trace_columns(transposed, geometry, &rows, threshold, &tracer, &tight, &loose);
-        size_t pixels = (size_t)geometry->height * (size_t)geometry->width;
-        if (!tracer.failed && tracer.traced < pixels)
-            append_run(&tracer, pixels - tracer.traced);
-    }
-    free(rows.taps);
-    if (!transposed || tracer.failed) {
-        free(transposed);
-        mask_free(&mask);
+    struct mask_upsampler *upsampler = malloc(sizeof *upsampler);
+    if (!upsampler)
         return error_set(error, STATUS_NO_MEMORY, "no memory to upsample a mask");
-    }
-    free(transposed);
-    segment->mask = mask;
-    describe(&tracer, &tight, &loose, segment);
-    return STATUS_OK;
+    enum status status = mask_upsampler_init(upsampler, geometry, error);
+    if (status == STATUS_OK)
+        status = mask_upsampler_run(upsampler, logits, threshold, segment, error);
+    mask_upsampler_free(upsampler);
+    free(upsampler);
+    return status;
 }

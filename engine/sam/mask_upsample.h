@@ -10,9 +10,31 @@
 #define ENGINE_SAM_MASK_UPSAMPLE_H
 
 #include "engine/engine.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/mask_column.h"
+
+/* What is the same for all masks of an image, and scratch for one mask. It is large. */
+struct mask_upsampler {
+    const struct kernels *kernels;
+    int width, height;
+    struct mask_taps *columns; /* [width]; owned */
+    struct mask_rows rows;
+    float *row_weights; /* the rows'; owned */
+    int *edges;         /* [height + 1], of one column; owned */
+    struct mask_logits logits;
+};
+
+/* STATUS_NO_MEMORY; mask_upsampler_free is allowed then too. */
+enum status mask_upsampler_init(struct mask_upsampler *upsampler, const struct geometry *geometry,
+                                struct error *error);
+void mask_upsampler_free(struct mask_upsampler *upsampler);
 
 /* logits is [256][256]. Fills segment's mask, area, bbox and stability_score; on failure the mask
  * is zeroed. STATUS_NO_MEMORY. */
+enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *logits,
+                               float threshold, struct segment *segment, struct error *error);
+
+/* The same for one mask alone. */
 enum status mask_upsample(const float *logits, const struct geometry *geometry, float threshold,
                           struct segment *segment, struct error *error);
 

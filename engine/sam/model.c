@@ -31,7 +31,8 @@ struct decode_arena {
     float prior[SAM_MASK_VALUES];
     float dense_scratch[PROMPT_DENSE_SCRATCH];
     float dense[SAM_GRID * SAM_DIM];
-    float activations[]; /* mask_decoder_arena_floats() */
+    struct mask_upsampler upsampler;
+    _Alignas(64) float activations[]; /* mask_decoder_arena_floats() */
 };
 
 struct session {
@@ -234,6 +235,24 @@ static enum status check_prompt(const struct embedding *embedding, const struct 
     return STATUS_OK;
 }
 
+/* On failure, segmentation has the masks that were made before it. */
+static enum status upsample_masks(struct mask_upsampler *upsampler, const struct geometry *geometry,
+                                  const struct mask_decoder_output *output, float threshold,
+                                  struct segmentation *segmentation, struct error *error) {
+    enum status status = mask_upsampler_init(upsampler, geometry, error);
+    for (int token = 0; token < SAM_MASK_TOKENS && status == STATUS_OK; token++) {
+        if (!(output->wanted >> token & 1))
+            continue;
+        struct segment *segment = &segmentation->segments[segmentation->count];
+        status = mask_upsampler_run(upsampler, output->logits + (size_t)token * SAM_MASK_VALUES,
+                                    threshold, segment, error);
+        segment->predicted_iou = output->iou[token];
+        segmentation->count += status == STATUS_OK;
+    }
+    mask_upsampler_free(upsampler);
+    return status;
+}
+
 enum status model_segment(const struct model *model, struct session *session, struct worker *worker,
                           const struct embedding *embedding, const struct prompt *prompt,
                           struct segmentation *segmentation, struct error *error) {
@@ -262,15 +281,8 @@ enum status model_segment(const struct model *model, struct session *session, st
     struct mask_decoder_output output = {.logits = arena->logits};
     mask_decoder_run(&model->mask_decoder, arena->activations, worker, &input, choose_masks,
                      &choice, &output);
-    for (int token = 0; token < SAM_MASK_TOKENS && status == STATUS_OK; token++) {
-        if (!(output.wanted >> token & 1))
-            continue;
-        struct segment *segment = &segmentation->segments[segmentation->count];
-        status = mask_upsample(arena->logits + (size_t)token * SAM_MASK_VALUES,
-                               &embedding->geometry, prompt->threshold, segment, error);
-        segment->predicted_iou = output.iou[token];
-        segmentation->count += status == STATUS_OK;
-    }
+    status = upsample_masks(&arena->upsampler, &embedding->geometry, &output, prompt->threshold,
+                            segmentation, error);
     profile_end_stage(session->profile, "postprocess_masks", 0);
     if (status != STATUS_OK)
         segmentation_free(segmentation);

@@ -25,6 +25,7 @@ static Suite *(*const suites[])(void) = {
     kernels_depthwise_suite,
     kernels_half_suite,
     kernels_linear_suite,
+    kernels_mask_column_suite,
     kernels_norm_suite,
     kernels_packed_linear_suite,
     kernels_softmax_suite,

@@ -18,6 +18,9 @@ void KERNEL(softmax)(float *x, size_t rows, size_t n, float scale, const float *
 void KERNEL(softmax_columns)(float *x, size_t n, size_t columns, float scale, const float *offset);
 void KERNEL(exp_partial)(float *x, size_t n, float scale, float *max, float *sum);
 void KERNEL(depthwise3x3)(const struct depthwise_row *row);
+size_t KERNEL(mask_column)(const struct mask_logits *logits, const struct mask_rows *rows,
+                           const struct mask_taps *taps, const float thresholds[3], int *edges,
+                           size_t areas[3]);
 void KERNEL(to_half)(const float *x, uint16_t *half, size_t n);
 void KERNEL(from_half)(const uint16_t *half, float *x, size_t n);
 

@@ -23,6 +23,7 @@ const struct kernels KERNEL(kernels) = {
     .softmax_columns = KERNEL(softmax_columns),
     .exp_partial = KERNEL(exp_partial),
     .depthwise3x3 = KERNEL(depthwise3x3),
+    .mask_column = KERNEL(mask_column),
     .to_half = KERNEL(to_half),
     .from_half = KERNEL(from_half),
 };

@@ -144,9 +144,9 @@ static void check_thresholds(const float *low, int width, int height) {
 /* ---- tests ------------------------------------------------------------------------------- */
 
 static const int SIZES[][2] = {
-    {1, 1},       {2, 2},      {1, 5000},  {5000, 1},  {37, 1999},  {800, 3},
-    {3, 800},     {5, 7},      {256, 256}, {255, 257}, {640, 427},  {1024, 1024},
-    {1025, 1023}, {683, 1024}, {999, 77},  {341, 512}, {1500, 998}, {2250, 1500},
+    {1, 1},    {2, 2},     {1, 5000},   {5000, 1},    {37, 1999},   {800, 3},     {3, 800},
+    {5, 7},    {256, 256}, {255, 257},  {640, 427},   {1024, 1024}, {1025, 1023}, {683, 1024},
+    {999, 77}, {341, 512}, {1500, 998}, {2250, 1500}, {1024, 320},
 };
 enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES };
 
@@ -216,6 +216,74 @@ START_TEST(all_above_and_all_below) {
 }
 END_TEST
 
+static struct segment upsample(const float *low, const struct geometry *geometry) {
+    struct segment segment;
+    ck_assert_int_eq(mask_upsample(low, geometry, 0.25f, &segment, NULL), STATUS_OK);
+    return segment;
+}
+
+static void check_same(const struct segment *found, const struct segment *expected) {
+    ck_assert_uint_eq(found->area, expected->area);
+    ck_assert_mem_eq(found->bbox, expected->bbox, sizeof found->bbox);
+    ck_assert_float_eq(found->stability_score, expected->stability_score);
+    ck_assert_uint_eq(found->mask.count, expected->mask.count);
+    ck_assert_mem_eq(found->mask.counts, expected->mask.counts,
+                     expected->mask.count * sizeof(uint32_t));
+}
+
+/* A logit without a number rules out all that is concluded from extremes, also where no pixel sees
+ * it: what is left is interpolation, and that gives the same mask. */
+START_TEST(conclusions_from_extremes_are_exact) {
+    struct geometry geometry;
+    geometry_fit(1000, 300, SQUARE, &geometry);
+    for (int k = 0; k < 4; k++) {
+        struct rng rng = {(uint64_t)k};
+        float *low = random_floats(&rng, LOW * LOW, k % 2 ? 0.2 : -9, k % 2 ? 1.3 : 1);
+        for (int i = 0; k >= 2 && i < LOW * LOW; i++) /* one float apart, around the threshold */
+            low[i] = rng_below(&rng, 2) ? 0.25f : nextafterf(0.25f, (float)(k == 2));
+        struct segment expected = upsample(low, &geometry);
+        low[79 * LOW] = (float[]){NAN, INFINITY, -INFINITY, NAN}[k];
+        struct segment found = upsample(low, &geometry);
+        check_same(&found, &expected);
+        mask_free(&found.mask);
+        mask_free(&expected.mask);
+        free(low);
+    }
+}
+END_TEST
+
+/* No pixel that sees one is above, or all are that see nothing else but infinity; the others do not
+ * change. */
+START_TEST(logits_that_are_not_finite) {
+    static const float strange[] = {NAN, -INFINITY, INFINITY};
+    static float low[LOW * LOW];
+    struct geometry geometry;
+    geometry_fit(1024, 1024, SQUARE, &geometry);
+    for (size_t k = 0; k < sizeof strange / sizeof *strange; k++) {
+        for (int i = 0; i < LOW * LOW; i++)
+            low[i] = 1;
+        low[100 * LOW + 50] = strange[k];
+        struct segment segment = upsample(low, &geometry);
+        uint8_t *pixels = pixels_of(&segment.mask, &geometry);
+        check_numbers(&segment, pixels);
+        for (int x = 0; x < 1024; x++)
+            for (int y = 0; y < 1024; y++)
+                if ((abs(x - 202) > 8 || abs(y - 402) > 8) && !pixels[x * 1024 + y])
+                    ck_abort_msg("%g changed pixel %d, %d", (double)strange[k], x, y);
+        ck_assert_int_eq(pixels[202 * 1024 + 402], k == 2);
+        free(pixels);
+        mask_free(&segment.mask);
+        for (int i = 0; i < LOW * LOW; i++)
+            low[i] = strange[k];
+        segment = upsample(low, &geometry);
+        pixels = pixels_of(&segment.mask, &geometry);
+        check_numbers(&segment, pixels);
+        free(pixels);
+        mask_free(&segment.mask);
+    }
+}
+END_TEST
+
 Suite *mask_upsample_suite(void) {
     Suite *suite = suite_create("mask_upsample");
     TCase *cases = tcase_create("upsample");
@@ -224,6 +292,8 @@ Suite *mask_upsample_suite(void) {
     tcase_add_loop_test(cases, noise, 0, SIZE_COUNT);
     tcase_add_test(cases, nothing_of_the_padding);
     tcase_add_test(cases, all_above_and_all_below);
+    tcase_add_test(cases, conclusions_from_extremes_are_exact);
+    tcase_add_test(cases, logits_that_are_not_finite);
     suite_add_tcase(suite, cases);
     return suite;
 }
