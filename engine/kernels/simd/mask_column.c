@@ -8,7 +8,7 @@ enum { WORD = 64, WORD_BLOCKS = WORD / LOW_RES_BLOCK };
 static inline uint64_t bits_of(vint truth) {
 #if defined(__AVX512F__)
     return _mm512_movepi32_mask((__m512i)truth);
-#elif defined(__AVX2__)
+#elif WIDTH == 8
     return (uint64_t)(unsigned)_mm256_movemask_ps((__m256)truth);
 #else
     uint64_t bits = 0;
