@@ -181,7 +181,7 @@ static void check_field(const struct kernels *kernels, enum field field, uint64_
 START_TEST(columns_of_all_sizes) {
     for (int field = 0; field < FIELD_COUNT; field++)
         for (uint64_t seed = 0; seed < 3; seed++)
-            check_field(kernels_at((size_t)_i), (enum field)field, seed);
+            check_field(isa_at(_i), (enum field)field, seed);
 }
 END_TEST
 
