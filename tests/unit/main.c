@@ -33,6 +33,7 @@ static Suite *(*const suites[])(void) = {
     mask_upsample_suite,
     model_segment_suite,
     model_suite,
+    padding_suite,
     prior_mask_suite,
     prompt_encoder_suite,
     tiny_vit_suite,
