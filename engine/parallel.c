@@ -13,6 +13,10 @@
  * this much for each worker: enough for some prompts, which are not interrupted once they run. */
 static const int64_t BEHIND_MAX_NS = 50000000;
 
+/* How long a worker that drives bulk work leaves an interactive job to those that drive nothing:
+ * about a tile. */
+static const int64_t LEFT_TO_OTHERS_NS = 1000000;
+
 /* A worker without work looks for more for this long before it sleeps, while a job is running: the
  * next tiles of a prompt come within microseconds, and waking a thread takes tens of them. */
 static const int64_t SPIN_NS = 40000;
@@ -51,6 +55,7 @@ struct pool {
     size_t bulk_stalled;    /* bulk jobs that stand still under an interactive one */
     int drivers;            /* workers that have a job on their stack */
     int interactive;        /* workers that run an interactive job or tile */
+    int64_t left_ns; /* since when the next interactive job is left to others; 0: it is not */
     bool closing;
     atomic_uint arrivals; /* counts what was made available; watched while spinning */
     atomic_size_t
@@ -112,6 +117,8 @@ static struct pool_job *take_job(struct pool *pool, enum lane lane) {
         queue->last = NULL;
     queue->queued--;
     queue->running++;
+    if (lane == LANE_INTERACTIVE)
+        pool->left_ns = 0;
     count_open(pool, lane, -1);
     return job;
 }
@@ -249,12 +256,18 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
-/* Whether a worker takes interactive work on top of a bulk job. It takes a job only when all others
- * drive one too: else one of them is free within a tile, and the bulk job need not stand still. */
-static bool interrupts_bulk(const struct pool *pool) {
-    return goes_first(pool) &&
-           (has_tile(pool, LANE_INTERACTIVE) ||
-            (has_job(pool, LANE_INTERACTIVE) && pool->drivers == pool->worker_count));
+/* Whether this worker, just charged, takes interactive work on top of its bulk job. It leaves a job
+ * to workers that drive nothing, one of which is free within a tile, for the bulk job would stand
+ * still until that job has ended; but not for longer than that. */
+static bool interrupts_bulk(const struct worker *worker) {
+    struct pool *pool = worker->pool;
+    if (!goes_first(pool) || !has_work(pool, LANE_INTERACTIVE))
+        return false;
+    if (has_tile(pool, LANE_INTERACTIVE) || pool->drivers == pool->worker_count)
+        return true;
+    if (pool->left_ns == 0)
+        pool->left_ns = worker->charged_ns;
+    return worker->charged_ns - pool->left_ns > LEFT_TO_OTHERS_NS;
 }
 
 /* With the mutex held: serves interactive work from the stack of a bulk job, unless it is the bulk
@@ -264,7 +277,7 @@ static void serve_interactive(struct worker *worker) {
     if (worker->driving != LANE_BULK || !has_work(pool, LANE_INTERACTIVE))
         return;
     charge(worker, LANE_BULK);
-    while (interrupts_bulk(pool))
+    while (interrupts_bulk(worker))
         run_unit(worker, LANE_INTERACTIVE);
 }
 

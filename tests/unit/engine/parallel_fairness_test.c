@@ -338,6 +338,39 @@ START_TEST(a_click_goes_to_a_worker_that_drives_nothing) {
 }
 END_TEST
 
+/* As above, but the other worker is held in its tile until the click was served. */
+static void hold_until_served(void *argument, size_t index, struct worker *worker) {
+    struct called *called = argument;
+    (void)index;
+    if (worker != called->driver) {
+        gate_add(&called->taken, 1);
+        gate_wait(&ended, 1);
+    } else if (!called->came) {
+        called->came = true;
+        gate_wait(&called->taken, 1);
+        ck_assert(submit(called->pool, LANE_INTERACTIVE, called->click));
+    } else {
+        usleep(100);
+    }
+}
+
+static void run_until_served(struct test_job *job, struct worker *worker) {
+    struct called *called = job->argument;
+    called->driver = worker;
+    worker_parallel_for(worker, 1000, hold_until_served, called);
+    gate_add(job->ended, 1);
+}
+
+START_TEST(a_click_is_not_left_to_a_worker_that_does_not_come) {
+    struct pool *pool = make_pool(2, 0);
+    struct test_job click = job_of('p', NULL, NULL);
+    struct called called = {.click = &click, .pool = pool, .taken = GATE_INITIALIZER};
+    struct test_job bulk = job_of('b', run_until_served, &called);
+    ck_assert(submit(pool, LANE_BULK, &bulk));
+    finish(pool, 2, "bp");
+}
+END_TEST
+
 /* One upload runs, and wants no more than its worker; another is queued behind it. The prompts that
  * the other workers serve meanwhile cost neither anything. */
 static void hold_then_two_tiles(struct test_job *job, struct worker *worker) {
@@ -399,6 +432,7 @@ Suite *parallel_fairness_suite(void) {
     tcase_add_test(turns, bulk_work_that_has_ended_is_owed_nothing);
     tcase_add_test(turns, a_click_finds_a_worker_when_bulk_work_is_behind);
     tcase_add_test(turns, a_click_goes_to_a_worker_that_drives_nothing);
+    tcase_add_test(turns, a_click_is_not_left_to_a_worker_that_does_not_come);
     tcase_add_test(turns, bulk_work_behind_the_running_limit_does_not_wait);
     suite_add_tcase(suite, turns);
     return suite;
