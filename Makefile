@@ -75,7 +75,7 @@ say = @printf '  %-6s %s\n' $(1) $@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps build models demo run test bench lint fmt fuzz install clean unit-tests
+.PHONY: help deps build models demo run test bench load lint fmt fuzz install clean unit-tests
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -191,6 +191,11 @@ bench: ## maskd against ONNX Runtime and the machine's peak (BENCH_RUNS=7, BENCH
 	@tools/deps.sh build test
 	@$(MAKE_ALL) build $(BUILD)/engine-bench $(BUILD)/fma-peak models
 	@$(PYTHON) tests/bench/bench.py $(BUILD)
+
+load: ## throughput and latency of both lanes under load (LOAD_SECONDS=8, LOAD_JSON=file)
+	@tools/deps.sh build load
+	@$(MAKE_ALL) build models
+	@$(PYTHON) tests/load/load.py $(BUILD)
 
 # libFuzzer on everything that reads what comes from outside.
 FUZZ_SECONDS ?= 60

@@ -6,11 +6,16 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* Interactive work goes first, but not for ever: for every millisecond that it takes while bulk
- * work waits, the bulk lane earns two thirds of one, which is two fifths of the whole. What it may
- * save up is what a click may have to wait for. */
-enum { BULK_EARNS_OF = 3, BULK_EARNS = 2 };
-static const int64_t BULK_CREDIT_MAX_NS = 4000000;
+/* Interactive work goes first, but not for ever: while both lanes want the workers, each has half
+ * of their time. Interactive work may take all workers until bulk work has fallen behind; from then
+ * on it finds half of them, so that even then a click waits for one tile only (a single worker has
+ * to take turns). What a lane falls behind, or saves up while the other does nothing, is bounded by
+ * this much for each worker: enough for some prompts, which are not interrupted once they run. */
+static const int64_t BEHIND_MAX_NS = 50000000;
+
+/* How long a worker that drives bulk work leaves an interactive job to those that drive nothing:
+ * about a tile. */
+static const int64_t LEFT_TO_OTHERS_NS = 1000000;
 
 /* A worker without work looks for more for this long before it sleeps, while a job is running: the
  * next tiles of a prompt come within microseconds, and waking a thread takes tens of them. */
@@ -46,7 +51,11 @@ struct pool {
     pthread_mutex_t mutex; /* guards everything below but the atomics */
     pthread_cond_t work;   /* for idle workers: something to take */
     struct lane_queue lanes[LANE_COUNT];
-    int64_t bulk_credit_ns;
+    int64_t bulk_behind_ns; /* the workers' time that bulk work is owed; negative: that it owes */
+    size_t bulk_stalled;    /* bulk jobs that stand still under an interactive one */
+    int drivers;            /* workers that have a job on their stack */
+    int interactive;        /* workers that run an interactive job or tile */
+    int64_t left_ns; /* since when the next interactive job is left to others; 0: it is not */
     bool closing;
     atomic_uint arrivals; /* counts what was made available; watched while spinning */
     atomic_size_t
@@ -108,8 +117,34 @@ static struct pool_job *take_job(struct pool *pool, enum lane lane) {
         queue->last = NULL;
     queue->queued--;
     queue->running++;
+    if (lane == LANE_INTERACTIVE)
+        pool->left_ns = 0;
     count_open(pool, lane, -1);
     return job;
+}
+
+/* Whether bulk work could go on if it were given a worker. What is queued behind the running limit
+ * could not. */
+static bool bulk_waits(const struct pool *pool) {
+    return has_work(pool, LANE_BULK) || pool->bulk_stalled > 0;
+}
+
+static bool bulk_is_idle(const struct pool *pool) {
+    return !pool->lanes[LANE_BULK].first && pool->lanes[LANE_BULK].running == 0;
+}
+
+/* Charges this worker's time since the last charge to the lane that it served; LANE_COUNT: to none.
+ */
+static void charge(struct worker *worker, enum lane lane) {
+    struct pool *pool = worker->pool;
+    int64_t now = clock_now_ns(), took = now - worker->charged_ns;
+    int64_t most = BEHIND_MAX_NS * pool->worker_count, behind = pool->bulk_behind_ns;
+    worker->charged_ns = now;
+    if (lane == LANE_BULK)
+        behind -= took;
+    else if (lane == LANE_INTERACTIVE && bulk_waits(pool))
+        behind += took;
+    pool->bulk_behind_ns = behind < -most ? -most : behind > most ? most : behind;
 }
 
 /* Runs one tile of the batch; the mutex is held on entry and on return, not meanwhile. */
@@ -126,6 +161,7 @@ static void run_tile(struct worker *worker, enum lane lane, struct batch *batch)
     pthread_mutex_unlock(&pool->mutex);
     batch->tile(batch->argument, index, worker);
     pthread_mutex_lock(&pool->mutex);
+    charge(worker, lane);
     if (atomic_fetch_add_explicit(&batch->done, 1, memory_order_release) + 1 == batch->count)
         pthread_cond_signal(&batch->finished);
 }
@@ -135,49 +171,44 @@ static void run_job(struct worker *worker, enum lane lane) {
     struct pool_job *job = take_job(pool, lane);
     enum lane outer = worker->driving;
     worker->driving = lane;
+    pool->drivers += outer == LANE_COUNT;
+    pool->bulk_stalled += outer == LANE_BULK;
     pthread_mutex_unlock(&pool->mutex);
     job->run(job, worker);
     pthread_mutex_lock(&pool->mutex);
+    charge(worker, lane);
+    pool->bulk_stalled -= outer == LANE_BULK;
+    pool->drivers -= outer == LANE_COUNT;
     worker->driving = outer;
     pool->lanes[lane].running--;
+    if (pool->bulk_behind_ns > 0 && bulk_is_idle(pool)) /* who wants nothing is owed nothing */
+        pool->bulk_behind_ns = 0;
     if (has_job(pool, lane)) /* the running limit may have held it back */
         announce(pool, 1);
-}
-
-/* Charges this worker's time since the last charge to the lane that it served; LANE_COUNT: to none.
- * Bulk work waits when some is to be taken, or stands still on this worker's stack. */
-static void charge(struct worker *worker, enum lane lane) {
-    struct pool *pool = worker->pool;
-    int64_t now = clock_now_ns(), took = now - worker->charged_ns;
-    worker->charged_ns = now;
-    if (lane == LANE_BULK)
-        pool->bulk_credit_ns -= took;
-    else if (lane == LANE_INTERACTIVE &&
-             (pool->lanes[LANE_BULK].first || has_tile(pool, LANE_BULK) ||
-              worker->driving == LANE_BULK))
-        pool->bulk_credit_ns += took * BULK_EARNS / BULK_EARNS_OF;
-    if (pool->bulk_credit_ns < 0)
-        pool->bulk_credit_ns = 0;
-    if (pool->bulk_credit_ns > BULK_CREDIT_MAX_NS)
-        pool->bulk_credit_ns = BULK_CREDIT_MAX_NS;
 }
 
 /* Runs one tile or job of the lane. */
 static void run_unit(struct worker *worker, enum lane lane) {
     struct pool *pool = worker->pool;
     charge(worker, worker->driving);
+    pool->interactive += lane == LANE_INTERACTIVE;
     if (has_tile(pool, lane))
         run_tile(worker, lane, pool->lanes[lane].batches);
     else
         run_job(worker, lane);
-    charge(worker, lane);
+    pool->interactive -= lane == LANE_INTERACTIVE;
+}
+
+/* Whether one more worker may serve interactive work although bulk work waits. */
+static bool goes_first(const struct pool *pool) {
+    return pool->bulk_behind_ns <= 0 || 2 * (pool->interactive + 1) <= pool->worker_count;
 }
 
 /* Which lane a free worker serves next, or LANE_COUNT. */
 static enum lane choose_lane(const struct pool *pool) {
     bool interactive = has_work(pool, LANE_INTERACTIVE);
     bool bulk = has_work(pool, LANE_BULK);
-    if (interactive && !(bulk && pool->bulk_credit_ns > 0))
+    if (interactive && (!bulk || goes_first(pool)))
         return LANE_INTERACTIVE;
     return bulk ? LANE_BULK : LANE_COUNT;
 }
@@ -225,6 +256,20 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
+/* Whether this worker, just charged, takes interactive work on top of its bulk job. It leaves a job
+ * to workers that drive nothing, one of which is free within a tile, for the bulk job would stand
+ * still until that job has ended; but not for longer than that. */
+static bool interrupts_bulk(const struct worker *worker) {
+    struct pool *pool = worker->pool;
+    if (!goes_first(pool) || !has_work(pool, LANE_INTERACTIVE))
+        return false;
+    if (has_tile(pool, LANE_INTERACTIVE) || pool->drivers == pool->worker_count)
+        return true;
+    if (pool->left_ns == 0)
+        pool->left_ns = worker->charged_ns;
+    return worker->charged_ns - pool->left_ns > LEFT_TO_OTHERS_NS;
+}
+
 /* With the mutex held: serves interactive work from the stack of a bulk job, unless it is the bulk
  * lane's turn. */
 static void serve_interactive(struct worker *worker) {
@@ -232,7 +277,7 @@ static void serve_interactive(struct worker *worker) {
     if (worker->driving != LANE_BULK || !has_work(pool, LANE_INTERACTIVE))
         return;
     charge(worker, LANE_BULK);
-    while (has_work(pool, LANE_INTERACTIVE) && pool->bulk_credit_ns <= 0)
+    while (interrupts_bulk(worker))
         run_unit(worker, LANE_INTERACTIVE);
 }
 

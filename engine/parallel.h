@@ -6,6 +6,9 @@
  * bulk job; and a worker that drives a bulk job takes interactive work between two tiles of it, on
  * top of its stack. So a click waits for one tile, not for an upload.
  *
+ * While both lanes want the workers, each has half of their time in the long run: in a flood of
+ * prompts, interactive work goes first on half of the workers only. A single worker takes turns.
+ *
  * Lanes are bounded: a full lane refuses, and a job whose deadline passes while it is queued is
  * expired. Both are the caller's to report. Queue order is first in, first out. */
 #ifndef ENGINE_PARALLEL_H

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that are missing: deps.sh build|demo|test|lint|fuzz ...
+# Installs the Debian packages that are missing: deps.sh build|demo|test|load|lint|fuzz ...
 # Needs root or sudo; says what it does, and does nothing when nothing is missing.
 set -eu
 
@@ -8,6 +8,7 @@ build="gcc make pkg-config libmicrohttpd-dev libcjson-dev libopenblas-dev libjpe
     libonnx-dev"
 demo="python3 python3-pil"
 test="check python3 python3-numpy python3-pil python3-onnx"
+load="wrk python3 python3-pil"
 lint="clang-format cppcheck"
 fuzz="clang libclang-rt-14-dev"
 
@@ -17,6 +18,7 @@ for group in "$@"; do
     build) wanted="$wanted $build" ;;
     demo) wanted="$wanted $demo" ;;
     test) wanted="$wanted $test" ;;
+    load) wanted="$wanted $load" ;;
     lint) wanted="$wanted $lint" ;;
     fuzz) wanted="$wanted $fuzz" ;;
     *) echo "deps: unknown group '$group'" >&2; exit 2 ;;
