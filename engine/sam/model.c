@@ -109,6 +109,7 @@ enum status model_load(const char *path, enum precision precision, struct model 
         tiny_vit_load(&model->encoder, kernels, bf16, &model->weights);
         prompt_encoder_load(&model->prompt_encoder, kernels, &model->weights);
         mask_decoder_load(&model->mask_decoder, &model->prompt_encoder, &model->weights);
+        safetensors_trim(model->file); /* what was packed is not read again */
         if (model->weights.failed)
             status = error_set(error, STATUS_NO_MEMORY, "no memory for the weights");
     }

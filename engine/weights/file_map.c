@@ -41,6 +41,11 @@ enum status file_map_open(const char *path, size_t limit, struct file_map *map,
     return status;
 }
 
+void file_map_trim(const struct file_map *map) {
+    if (map->bytes)
+        madvise((void *)(uintptr_t)map->bytes, map->size, MADV_DONTNEED);
+}
+
 void file_map_close(struct file_map *map) {
     if (map->bytes) {
         munmap((void *)(uintptr_t)map->bytes, map->size);

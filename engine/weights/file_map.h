@@ -19,6 +19,9 @@ struct file_map {
  * regular file, or empty; STATUS_TOO_LARGE: more than limit bytes. */
 enum status file_map_open(const char *path, size_t limit, struct file_map *map,
                           struct error *error);
+/* Gives the resident pages back to the system; they are read again when they are touched. */
+void file_map_trim(const struct file_map *map);
+
 void file_map_close(struct file_map *map); /* zeroes it; a zeroed map may be closed again */
 
 #endif

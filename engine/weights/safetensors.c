@@ -322,6 +322,10 @@ enum status safetensors_open(const char *path, struct safetensors **file, struct
     return STATUS_OK;
 }
 
+void safetensors_trim(const struct safetensors *file) {
+    file_map_trim(&file->map);
+}
+
 void safetensors_free(struct safetensors *file) {
     if (file) {
         cJSON_Delete(file->header);

@@ -41,6 +41,10 @@ enum status safetensors_parse(const uint8_t *bytes, size_t size, struct safetens
                               struct error *error);
 void safetensors_free(struct safetensors *file); /* NULL is allowed; tensors and names go with it */
 
+/* Makes the tensors' pages leave memory until they are read again: for who has copied most of them.
+ */
+void safetensors_trim(const struct safetensors *file);
+
 /* NULL when there is none of that name. Binary search. */
 const struct tensor *safetensors_find(const struct safetensors *file, const char *name);
 size_t safetensors_count(const struct safetensors *file);

@@ -21,12 +21,14 @@ import draw_sample  # noqa: E402
 import prepare  # noqa: E402
 import summary  # noqa: E402
 import tables  # noqa: E402
-from machine import Others, describe  # noqa: E402
+from machine import Others, cpu_flags, describe  # noqa: E402
 from reference import Picture  # noqa: E402
 from runners import Child, Configuration, Peak, Service, life  # noqa: E402
 
 # Each has rows of its own in all tables.
-CONFIGURATIONS = (Configuration("fp32"),)
+CONFIGURATIONS = [Configuration("fp32")]
+if "avx512_bf16" in cpu_flags():
+    CONFIGURATIONS.append(Configuration("bf16", engine=("bf16",), daemon=("--precision", "bf16")))
 THREADS = (1, 2)
 
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))

@@ -1,6 +1,6 @@
 /* engine-bench: one encode or one prompt at a time, on command, for bench.py.
  *
- *   engine-bench MODEL IMAGE WORKERS
+ *   engine-bench MODEL IMAGE WORKERS [bf16]
  *
  * Reads lines from standard input, "encode" or "prompt", runs that once in process, and answers
  * with a line: the milliseconds that it took, then for each stage a tab and its milliseconds, its
@@ -81,11 +81,15 @@ int main(int argc, char **argv) {
     struct model *model;
     struct pool *pool;
     char line[32];
-    if (argc != 4)
-        die("usage", "engine-bench MODEL IMAGE WORKERS");
+    enum precision precision =
+        argc == 5 && strcmp(argv[4], "bf16") == 0 ? PRECISION_BF16 : PRECISION_FP32;
+    if (argc != 4 && precision != PRECISION_BF16)
+        die("usage", "engine-bench MODEL IMAGE WORKERS [bf16]");
     engine_init();
-    if (model_load(argv[1], PRECISION_FP32, &model, &error) != STATUS_OK)
+    if (model_load(argv[1], precision, &model, &error) != STATUS_OK)
         die(argv[1], error.message);
+    if (model_info(model)->precision != precision)
+        die("bf16", "this CPU cannot");
     bench.model = model;
     bench.embedding = malloc(sizeof *bench.embedding);
     struct pool_options options = {.workers = atoi(argv[3]),

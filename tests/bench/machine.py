@@ -13,13 +13,21 @@ NOTABLE = ("sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "asimd", "asimdhp
            "sve2")
 
 
-def describe(maskd):
-    """On a cloud the model's name may tell nothing; family, model and instruction sets do."""
+def first_cpu():
     cpu = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
         cpu.setdefault(name.strip(), value.strip())
-    flags = cpu.get("flags", cpu.get("Features", "")).split()
+    return cpu
+
+
+def cpu_flags():
+    return first_cpu().get("flags", first_cpu().get("Features", "")).split()
+
+
+def describe(maskd):
+    """On a cloud the model's name may tell nothing; family, model and instruction sets do."""
+    cpu, flags = first_cpu(), cpu_flags()
     version = subprocess.run([maskd, "--version"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     told = dict(line.split(None, 1) for line in version.splitlines())
     return {
