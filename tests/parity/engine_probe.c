@@ -151,7 +151,7 @@ static void run(struct pool_job *job, struct worker *worker) {
     float *arena = allocate(tiny_vit_arena_floats() * sizeof *arena);
     struct decoded *decoded = allocate(sizeof *decoded);
 
-    tiny_vit_encode(&probe->encoder, arena, worker, &probe->scaled, embedding);
+    tiny_vit_encode(&probe->encoder, arena, worker, &probe->scaled, embedding, NULL);
     probe->encoder.kernels->to_half(embedding, half, EMBEDDING_VALUES);
     write_embedding(probe, embedding, half);
 

@@ -26,6 +26,7 @@ static Suite *(*const suites[])(void) = {
     kernels_half_suite,
     kernels_linear_suite,
     kernels_norm_suite,
+    kernels_panels_suite,
     kernels_packed_linear_suite,
     kernels_softmax_suite,
     mask_decoder_suite,

@@ -8,6 +8,10 @@ extern const struct kernels KERNEL(kernels);
 const struct kernels KERNEL(kernels) = {
     .isa = NAME_OF(KERNEL_ISA),
     .linear = KERNEL(linear),
+    .panel_product = KERNEL(panel_product),
+    .panel_norm = KERNEL(panel_norm),
+    .panel_add_weighted = KERNEL(panel_add_weighted),
+    .transpose = KERNEL(transpose),
     .window_attention = KERNEL(window_attention),
     .bias_gelu = KERNEL(bias_gelu),
     .bias_relu = KERNEL(bias_relu),
