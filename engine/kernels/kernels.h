@@ -48,6 +48,25 @@ struct linear_rows {
     enum activation activation;
 };
 
+/* c = activation(a b + bias), or with what c holds added before the activation. The columns of b
+ * and c come in panels of KERNEL_CHANNEL_STEP, at distances that are free: so b may be a plain
+ * matrix (b_panel = KERNEL_CHANNEL_STEP), or lie in panels [panel][depth][KERNEL_CHANNEL_STEP]; and
+ * where the columns are positions of an image, a holds a layer's weights as they are in the file,
+ * and a channel of KERNEL_CHANNEL_STEP positions is one row of a panel. All strides are in floats.
+ */
+struct panel_product {
+    const float *a; /* rows of `pieces` stretches of `depth` values each */
+    size_t rows, a_stride;
+    size_t depth, pieces, a_piece; /* a_piece: from one stretch of a row to the next */
+    const float *b;                /* pieces x depth rows, at b_stride */
+    size_t b_stride, b_panel, panels;
+    const float *bias; /* [rows], or NULL */
+    float *c;
+    size_t c_stride, c_panel;
+    bool accumulate; /* adds to what c holds */
+    enum activation activation;
+};
+
 /* Multi-head self-attention within one window, with relative position biases (TinyViT: Wu et al.,
  * arXiv:2207.10666; Attention in mobile_sam/modeling/tiny_vit_sam.py). */
 struct window_attention {
@@ -95,6 +114,19 @@ struct kernels {
 
     /* bfloat16, the upper half of a float, rounded to nearest even. */
     void (*to_bf16)(const float *x, uint16_t *rounded, size_t n);
+    void (*panel_product)(const struct panel_product *product);
+
+    /* Layer normalisation of KERNEL_CHANNEL_STEP positions side by side, over their n channels,
+     * then an activation: x [n][KERNEL_CHANNEL_STEP], in place. */
+    void (*panel_norm)(float *x, size_t n, const float *weight, const float *bias, float epsilon,
+                       enum activation activation);
+
+    /* sum[i][position] += weights[position] * x[i][position], all [n][KERNEL_CHANNEL_STEP]. */
+    void (*panel_add_weighted)(float *sum, const float *x, size_t n, const float *weights);
+
+    /* y[column][row] = x[row][column], rows at their strides. */
+    void (*transpose)(const float *x, size_t x_stride, size_t rows, size_t columns, float *y,
+                      size_t y_stride);
 
     /* x[row][i] += bias[i], then GELU (exact, by erf: Hendrycks and Gimpel, arXiv:1606.08415) or
      * ReLU or nothing. rows x n, contiguous. n is any. */

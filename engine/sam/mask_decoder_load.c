@@ -5,15 +5,21 @@
 
 #define TRANSFORMER "mask_decoder.transformer"
 
+static struct projection load_projection(struct weights *weights, const char *path,
+                                         const char *module) {
+    return (struct projection){weights_packed_linear(weights, path, module),
+                               weights_linear(weights, path, module)};
+}
+
 static struct attention load_attention(struct weights *weights, const char *parent,
                                        const char *module) {
     char path[96];
     snprintf(path, sizeof path, "%s.%s", parent, module);
     return (struct attention){
-        .q = weights_linear(weights, path, "q_proj"),
-        .k = weights_linear(weights, path, "k_proj"),
-        .v = weights_linear(weights, path, "v_proj"),
-        .out = weights_linear(weights, path, "out_proj"),
+        .q = load_projection(weights, path, "q_proj"),
+        .k = load_projection(weights, path, "k_proj"),
+        .v = load_projection(weights, path, "v_proj"),
+        .out = load_projection(weights, path, "out_proj"),
     };
 }
 
@@ -25,8 +31,8 @@ static struct two_way_layer load_layer(struct weights *weights, int index) {
         .norm1 = weights_norm(weights, path, "norm1"),
         .token_to_image = load_attention(weights, path, "cross_attn_token_to_image"),
         .norm2 = weights_norm(weights, path, "norm2"),
-        .mlp1 = weights_linear(weights, path, "mlp.lin1"),
-        .mlp2 = weights_linear(weights, path, "mlp.lin2"),
+        .mlp1 = weights_packed_linear(weights, path, "mlp.lin1"),
+        .mlp2 = weights_packed_linear(weights, path, "mlp.lin2"),
         .norm3 = weights_norm(weights, path, "norm3"),
         .image_to_token = load_attention(weights, path, "cross_attn_image_to_token"),
         .norm4 = weights_norm(weights, path, "norm4"),
@@ -34,9 +40,25 @@ static struct two_way_layer load_layer(struct weights *weights, int index) {
 }
 
 static struct mlp load_mlp(struct weights *weights, const char *path) {
-    return (struct mlp){{weights_linear(weights, path, "layers.0"),
-                         weights_linear(weights, path, "layers.1"),
-                         weights_linear(weights, path, "layers.2")}};
+    return (struct mlp){{weights_packed_linear(weights, path, "layers.0"),
+                         weights_packed_linear(weights, path, "layers.1"),
+                         weights_packed_linear(weights, path, "layers.2")}};
+}
+
+/* The head's four outputs as the product wants them: zeros follow. */
+static struct mlp load_iou_head(struct weights *weights) {
+    const char *path = "mask_decoder.iou_prediction_head";
+    const size_t step = KERNEL_CHANNEL_STEP;
+    struct linear last = weights_linear(weights, path, "layers.2");
+    float *panel = weights_pack(weights, step * SAM_DIM), *bias = weights_pack(weights, step);
+    for (size_t o = 0; panel && bias && o < step; o++) {
+        bias[o] = o < last.out ? last.bias[o] : 0.0f;
+        for (size_t i = 0; i < SAM_DIM; i++)
+            panel[i * step + o] = o < last.out ? last.weight[o * SAM_DIM + i] : 0.0f;
+    }
+    return (struct mlp){{weights_packed_linear(weights, path, "layers.0"),
+                         weights_packed_linear(weights, path, "layers.1"),
+                         {.panels = panel, .bias = bias, .in = SAM_DIM, .out = step}}};
 }
 
 static const float *load_output_tokens(struct weights *weights) {
@@ -67,5 +89,5 @@ void mask_decoder_load(struct mask_decoder *decoder, const struct prompt_encoder
         snprintf(path, sizeof path, "mask_decoder.output_hypernetworks_mlps.%d", i);
         decoder->hypernetworks[i] = load_mlp(weights, path);
     }
-    decoder->iou_head = load_mlp(weights, "mask_decoder.iou_prediction_head");
+    decoder->iou_head = load_iou_head(weights);
 }

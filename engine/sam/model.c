@@ -206,18 +206,30 @@ struct choice {
     size_t sparse_count;
 };
 
-/* Which mask tokens a prompt wants. AUTO is select_masks in utils/onnx.py: with more than two
+/* Which mask tokens a prompt may want. AUTO is select_masks in utils/onnx.py: with more than two
  * tokens (a padding point counts as one) the single mask, otherwise the best of the three. */
+static unsigned candidate_masks(const struct choice *choice) {
+    bool single = choice->multimask == MULTIMASK_SINGLE ||
+                  (choice->multimask == MULTIMASK_AUTO && choice->sparse_count > 2);
+    return single ? 1u << 0 : 1u << 1 | 1u << 2 | 1u << 3;
+}
+
 static unsigned choose_masks(const float iou[SAM_MASK_TOKENS], const void *argument) {
     const struct choice *choice = argument;
-    if (choice->multimask == MULTIMASK_ALL)
-        return 1u << 1 | 1u << 2 | 1u << 3;
-    if (choice->multimask == MULTIMASK_SINGLE || choice->sparse_count > 2)
-        return 1u << 0;
+    unsigned candidates = candidate_masks(choice);
+    if (choice->multimask == MULTIMASK_ALL || candidates == 1u << 0)
+        return candidates;
     int best = 1;
     for (int i = 2; i < SAM_MASK_TOKENS; i++)
         best = iou[i] > iou[best] ? i : best;
     return 1u << best;
+}
+
+/* How many rows (columns) of low-resolution logits make those of the image: a quarter of its scaled
+ * size, and the three taps of the last pixel. */
+static size_t looked_at(int scaled) {
+    size_t count = (size_t)scaled / 4 + 3;
+    return count < SAM_LOW_RES ? count : SAM_LOW_RES;
 }
 
 static enum status check_prompt(const struct embedding *embedding, const struct prompt *prompt,
@@ -279,6 +291,9 @@ enum status model_segment(const struct model *model, struct session *session, st
     }
     profile_end_stage(session->profile, "prompt_encoder", 0);
     struct choice choice = {prompt->multimask, input.sparse_count};
+    input.candidates = candidate_masks(&choice);
+    input.height = looked_at(embedding->geometry.scaled_height);
+    input.width = looked_at(embedding->geometry.scaled_width);
     struct mask_decoder_output output = {.logits = arena->logits};
     mask_decoder_run(&model->mask_decoder, arena->activations, worker, &input, choose_masks,
                      &choice, &output);

@@ -36,6 +36,7 @@ void prompt_encoder_load(struct prompt_encoder *encoder, const struct kernels *k
     static const char *const points[4] = {"point_embeddings.0", "point_embeddings.1",
                                           "point_embeddings.2", "point_embeddings.3"};
     const char *parent = "prompt_encoder";
+    const size_t step = KERNEL_CHANNEL_STEP;
     encoder->kernels = kernels;
     encoder->gaussian =
         weights_get(weights, parent, "pe_layer", "positional_encoding_gaussian_matrix");
@@ -52,7 +53,10 @@ void prompt_encoder_load(struct prompt_encoder *encoder, const struct kernels *k
     for (size_t i = 0; position && i < SAM_GRID; i++) {
         float x = ((float)(i % EMBEDDING_SIDE) + 0.5f) / EMBEDDING_SIDE;
         float y = ((float)(i / EMBEDDING_SIDE) + 0.5f) / EMBEDDING_SIDE;
-        encode_position(encoder->gaussian, x, y, position + i * SAM_DIM);
+        float encoding[SAM_DIM], *panel = position + i / step * step * SAM_DIM + i % step;
+        encode_position(encoder->gaussian, x, y, encoding);
+        for (size_t c = 0; c < SAM_DIM; c++)
+            panel[c * step] = encoding[c];
     }
     encoder->position = position;
 }

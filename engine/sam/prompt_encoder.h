@@ -23,7 +23,8 @@ struct prompt_encoder {
     const float *no_mask; /* the dense embedding where there is no prior mask, [SAM_DIM] */
     struct linear downscale1, downscale2, downscale3; /* of a prior mask: 2x2, 2x2, 1x1 */
     struct layer_norm norm1, norm2;
-    const float *position; /* [SAM_GRID][SAM_DIM]: the positional encoding of the image embedding */
+    const float *position; /* the positional encoding of the image embedding, in panels:
+                              [SAM_GRID / KERNEL_CHANNEL_STEP][SAM_DIM][KERNEL_CHANNEL_STEP] */
 };
 
 /* Resolves "prompt_encoder.*"; failure shows in weights->failed. */

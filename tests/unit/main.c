@@ -27,6 +27,7 @@ static Suite *(*const suites[])(void) = {
     kernels_linear_suite,
     kernels_mask_column_suite,
     kernels_norm_suite,
+    kernels_panels_suite,
     kernels_packed_linear_suite,
     kernels_softmax_suite,
     mask_decoder_suite,

@@ -33,6 +33,7 @@ Suite *kernels_half_suite(void);
 Suite *kernels_linear_suite(void);
 Suite *kernels_mask_column_suite(void);
 Suite *kernels_norm_suite(void);
+Suite *kernels_panels_suite(void);
 Suite *kernels_packed_linear_suite(void);
 Suite *kernels_softmax_suite(void);
 

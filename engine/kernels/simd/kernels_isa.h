@@ -7,6 +7,12 @@
 void KERNEL(linear)(const struct packed_linear *linear, const struct linear_rows *rows);
 void KERNEL(linear_bf16)(const struct packed_linear *linear, const struct linear_rows *rows);
 void KERNEL(to_bf16)(const float *x, uint16_t *rounded, size_t n);
+void KERNEL(panel_product)(const struct panel_product *product);
+void KERNEL(panel_norm)(float *x, size_t n, const float *weight, const float *bias, float epsilon,
+                        enum activation activation);
+void KERNEL(panel_add_weighted)(float *sum, const float *x, size_t n, const float *weights);
+void KERNEL(transpose)(const float *x, size_t x_stride, size_t rows, size_t columns, float *y,
+                       size_t y_stride);
 void KERNEL(window_attention)(const struct window_attention *attention);
 void KERNEL(bias_gelu)(float *x, size_t rows, size_t n, const float *bias);
 void KERNEL(bias_relu)(float *x, size_t rows, size_t n, const float *bias);

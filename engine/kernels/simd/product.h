@@ -39,7 +39,7 @@ static ALWAYS_INLINE void multiply(size_t rows, size_t panels, const float *a, s
             vfloat value = splat(a[row * a_stride + k]);
 #pragma GCC unroll 8
             for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
-                sums[row][v] += value * columns[v];
+                sums[row][v] += value * columns[v]; // cppcheck-suppress uninitvar
         }
     }
 }

@@ -13,6 +13,10 @@ const struct kernels KERNEL(kernels) = {
 #endif
     .linear_bf16 = KERNEL(linear_bf16),
     .to_bf16 = KERNEL(to_bf16),
+    .panel_product = KERNEL(panel_product),
+    .panel_norm = KERNEL(panel_norm),
+    .panel_add_weighted = KERNEL(panel_add_weighted),
+    .transpose = KERNEL(transpose),
     .window_attention = KERNEL(window_attention),
     .bias_gelu = KERNEL(bias_gelu),
     .bias_relu = KERNEL(bias_relu),

@@ -1,0 +1,171 @@
+/* Products and norms of matrices whose columns come in panels. */
+#include <math.h>
+
+#include "engine/kernels/simd/activation.h"
+#include "engine/kernels/simd/kernels_isa.h"
+#include "engine/kernels/simd/product.h"
+
+/* ---- products ---------------------------------------------------------------------------- */
+
+/* As in linear.c, what may be large comes last, for the sake of the roundings. */
+static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_product *job,
+                                size_t row, size_t panel) {
+    vfloat sums[BLOCK_ROWS][BLOCK_VECTORS];
+    const float *a = job->a + row * job->a_stride;
+    struct panels b = {job->b + panel * job->b_panel, job->b_stride, job->b_panel};
+    float *c = job->c + row * job->c_stride + panel * job->c_panel;
+#pragma GCC unroll 12
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
+            sums[i][v] = splat(0.0f);
+    for (size_t piece = 0; piece < job->pieces; piece++, b.at += job->depth * job->b_stride)
+        multiply(rows, panels, a + piece * job->a_piece, job->a_stride, job->depth, b, sums);
+#pragma GCC unroll 12
+    for (size_t i = 0; i < rows; i++) {
+        vfloat bias = splat(job->bias ? job->bias[row + i] : 0.0f);
+#pragma GCC unroll 8
+        for (size_t v = 0; v < panels * PANEL_VECTORS; v++) {
+            float *to = c + i * job->c_stride + v / PANEL_VECTORS * job->c_panel +
+                        v % PANEL_VECTORS * WIDTH;
+            vfloat sum = sums[i][v] + bias;
+            store(to, job->accumulate ? sum + load(to) : sum);
+        }
+    }
+}
+
+/* Of what was just written, and is in the first-level cache. */
+static inline void activate_block(const struct panel_product *job, size_t rows, size_t panels,
+                                  size_t row, size_t panel) {
+    for (size_t i = row; i < row + rows; i++) {
+        for (size_t p = panel; p < panel + panels; p++) {
+            float *c = job->c + i * job->c_stride + p * job->c_panel;
+            for (size_t j = 0; j < PANEL; j += WIDTH)
+                store(c + j, activate(load(c + j), job->activation));
+        }
+    }
+}
+
+void KERNEL(panel_product)(const struct panel_product *job) {
+    for (size_t panel = 0, panels; panel < job->panels; panel += panels) {
+        panels = job->panels - panel >= BLOCK_PANELS ? BLOCK_PANELS : 1;
+        for (size_t row = 0, rows; row < job->rows; row += rows) {
+            rows = block_rows(job->rows - row);
+            if (panels == BLOCK_PANELS)
+                WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, job, row, panel)
+            else
+                WITH_CONSTANT_ROWS(rows, block, 1, job, row, panel)
+            if (job->activation != ACTIVATION_NONE)
+                activate_block(job, rows, panels, row, panel);
+        }
+    }
+}
+
+/* ---- norms ------------------------------------------------------------------------------- */
+
+/* Two passes, for the precision of PyTorch's, and several sums, for the speed of additions. */
+static inline void norm_columns(float *x, size_t n, const float *weight, const float *bias,
+                                float epsilon, enum activation activation) {
+    enum { SUMS = 4 };
+    vfloat sums[SUMS] = {{0}}, squares[SUMS] = {{0}};
+    for (size_t i = 0; i < n; i++)
+        sums[i % SUMS] += load(x + i * PANEL);
+    vfloat mean = ((sums[0] + sums[1]) + (sums[2] + sums[3])) / (float)n;
+    for (size_t i = 0; i < n; i++) {
+        vfloat d = load(x + i * PANEL) - mean;
+        squares[i % SUMS] += d * d;
+    }
+    vfloat variance = ((squares[0] + squares[1]) + (squares[2] + squares[3])) / (float)n,
+           scale = {0};
+    for (int i = 0; i < WIDTH; i++)
+        scale[i] = 1.0f / sqrtf(variance[i] + epsilon);
+    for (size_t i = 0; i < n; i++) {
+        vfloat y = (load(x + i * PANEL) - mean) * scale * weight[i] + bias[i];
+        store(x + i * PANEL, activate(y, activation));
+    }
+}
+
+void KERNEL(panel_norm)(float *x, size_t n, const float *weight, const float *bias, float epsilon,
+                        enum activation activation) {
+    for (size_t i = 0; i < PANEL; i += WIDTH)
+        if (activation == ACTIVATION_GELU)
+            norm_columns(x + i, n, weight, bias, epsilon, ACTIVATION_GELU);
+        else if (activation == ACTIVATION_RELU)
+            norm_columns(x + i, n, weight, bias, epsilon, ACTIVATION_RELU);
+        else
+            norm_columns(x + i, n, weight, bias, epsilon, ACTIVATION_NONE);
+}
+
+/* ---- sums -------------------------------------------------------------------------------- */
+
+void KERNEL(panel_add_weighted)(float *sum, const float *x, size_t n, const float *weights) {
+    vfloat weight[PANEL_VECTORS];
+    for (size_t v = 0; v < PANEL_VECTORS; v++)
+        weight[v] = load(weights + v * WIDTH);
+    for (size_t i = 0; i < n; i++, sum += PANEL, x += PANEL)
+        for (size_t v = 0; v < PANEL_VECTORS; v++)
+            store(sum + v * WIDTH, load(sum + v * WIDTH) + weight[v] * load(x + v * WIDTH));
+}
+
+/* ---- transposition ----------------------------------------------------------------------- */
+
+/* Of a pair of rows, `size` apart in a square: what the upper one takes from both, and the lower.
+ */
+#define UPPER(j, size) ((j) & (size) ? WIDTH + (j) - (size) : (j))
+#define LOWER(j, size) ((j) & (size) ? WIDTH + (j) : (j) + (size))
+#define LANES_4(of, j, size) of(j, size), of(j + 1, size), of(j + 2, size), of(j + 3, size)
+#define LANES_8(of, j, size) LANES_4(of, j, size), LANES_4(of, j + 4, size)
+#define LANES_16(of, j, size) LANES_8(of, j, size), LANES_8(of, j + 8, size)
+#if WIDTH == 16
+#define LANES(of, size) ((vint){LANES_16(of, 0, size)})
+#elif WIDTH == 8
+#define LANES(of, size) ((vint){LANES_8(of, 0, size)})
+#else
+#define LANES(of, size) ((vint){LANES_4(of, 0, size)})
+#endif
+
+/* In each square of 2 size rows and columns, the upper right quarter and the lower left one change
+ * places. */
+#define EXCHANGE_QUARTERS(rows, size)                                                              \
+    for (int i = 0; i < WIDTH; i++) {                                                              \
+        if (i & (size))                                                                            \
+            continue;                                                                              \
+        vfloat upper = rows[i], lower = rows[i + (size)];                                          \
+        rows[i] = __builtin_shuffle(upper, lower, LANES(UPPER, size));                             \
+        rows[i + (size)] = __builtin_shuffle(upper, lower, LANES(LOWER, size));                    \
+    }
+
+/* WIDTH rows of WIDTH columns. */
+static inline void transpose_square(const float *x, size_t x_stride, float *y, size_t y_stride) {
+    vfloat rows[WIDTH];
+#pragma GCC unroll 16
+    for (size_t i = 0; i < WIDTH; i++)
+        rows[i] = load(x + i * x_stride);
+#if WIDTH >= 16
+#pragma GCC unroll 16
+    EXCHANGE_QUARTERS(rows, 8)
+#endif
+#if WIDTH >= 8
+#pragma GCC unroll 16
+    EXCHANGE_QUARTERS(rows, 4)
+#endif
+#pragma GCC unroll 16
+    EXCHANGE_QUARTERS(rows, 2)
+#pragma GCC unroll 16
+    EXCHANGE_QUARTERS(rows, 1)
+#pragma GCC unroll 16
+    for (size_t i = 0; i < WIDTH; i++)
+        store(y + i * y_stride, rows[i]);
+}
+
+void KERNEL(transpose)(const float *x, size_t x_stride, size_t rows, size_t columns, float *y,
+                       size_t y_stride) {
+    size_t whole_rows = rows / WIDTH * WIDTH, whole_columns = columns / WIDTH * WIDTH;
+    for (size_t row = 0; row < whole_rows; row += WIDTH)
+        for (size_t column = 0; column < whole_columns; column += WIDTH)
+            transpose_square(x + row * x_stride + column, x_stride, y + column * y_stride + row,
+                             y_stride);
+    for (size_t row = 0; row < rows; row++)
+        for (size_t column = row < whole_rows ? whole_columns : 0; column < columns; column++)
+            y[column * y_stride + row] = x[row * x_stride + column];
+}
