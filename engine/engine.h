@@ -106,6 +106,16 @@ void model_encode(const struct model *model, struct session *session, struct wor
 
 /* ---- embedding + prompt -> masks --------------------------------------------------------- */
 
+/* What no prompt changes about an image, unless it has a prior mask: worth making for three or more
+ * of them. Immutable; prompts on different threads may share one. 6 MB. */
+struct prepared;
+
+/* Of an embedding, whose owner it does not outlive in meaning: it belongs to these values alone.
+ * Call from a job of worker's pool. NULL when out of memory. */
+struct prepared *model_prepare(const struct model *model, struct worker *worker,
+                               const struct embedding *embedding);
+void prepared_free(struct prepared *prepared); /* NULL is allowed */
+
 /* A binary mask as runs down the columns, the first run of zeros: the counts of COCO's uncompressed
  * RLE. */
 struct mask {
@@ -153,12 +163,13 @@ struct segmentation {
     struct segment segments[3];
 };
 
-/* Decodes one prompt. On STATUS_OK the caller owns *segmentation (segmentation_free). Call from a
- * job of worker's pool. STATUS_INVALID: a prompt without content, a mask of another size.
- * STATUS_NO_MEMORY. */
+/* Decodes one prompt; prepared is of this embedding, or NULL. On STATUS_OK the caller owns
+ * *segmentation (segmentation_free). Call from a job of worker's pool. STATUS_INVALID: a prompt
+ * without content, a mask of another size. STATUS_NO_MEMORY. */
 enum status model_segment(const struct model *model, struct session *session, struct worker *worker,
-                          const struct embedding *embedding, const struct prompt *prompt,
-                          struct segmentation *segmentation, struct error *error);
+                          const struct embedding *embedding, const struct prepared *prepared,
+                          const struct prompt *prompt, struct segmentation *segmentation,
+                          struct error *error);
 void segmentation_free(struct segmentation *segmentation);
 
 #endif

@@ -70,7 +70,8 @@ static enum status create_parts(struct server *server, struct error *error) {
     server->sessions = sessions_create(server->model, jobs_at_once);
     server->store = store_create((size_t)server->options->store_memory);
     server->catalogue = server->store ? catalogue_create(server->store) : NULL;
-    if (!server->sessions || !server->catalogue)
+    server->preparations = preparations_create(server->model);
+    if (!server->sessions || !server->preparations || !server->catalogue)
         return error_set(error, STATUS_NO_MEMORY, "out of memory");
     return http_start(server, &server->http, error);
 }
@@ -84,6 +85,7 @@ static void destroy_parts(struct server *server) {
         usleep(TICK_MS * 1000); /* the last answers go out */
     http_stop(server->http);
     pool_free(server->pool);
+    preparations_free(server->preparations);
     catalogue_free(server->catalogue);
     store_free(server->store);
     sessions_free(server->sessions);
@@ -139,6 +141,7 @@ static void serve(struct server *server) {
         if (idle_ticks == IDLE_TICKS_TO_TRIM) {
             pool_trim(server->pool);
             sessions_trim(server->sessions);
+            preparations_trim(server->preparations);
             malloc_trim(0);
         }
     }

@@ -1,4 +1,5 @@
 /* Prompts: on an image that is there, on one that is being encoded, or together with the image. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,28 +7,42 @@
 #include "server/encode.h"
 #include "server/routes.h"
 
-/* One request for masks on its way: it may first wait for its image, then for a worker, prompt by
- * prompt. */
-struct segmenting {
+struct segmenting;
+
+/* A worker's turns at the prompts of a request. */
+struct strand {
     struct pool_job job; /* first: the pool gives it back */
+    struct segmenting *segmenting;
+};
+
+/* One request for masks on its way: it may first wait for its image, then for workers, prompt by
+ * prompt. A list is worked on by one worker, and by those that would be idle. */
+struct segmenting {
     struct waiter waiter;
     struct request *request;
     struct record *record; /* held */
     struct prompt_list prompts;
     struct segmentation *results; /* one for each prompt */
-    size_t done;
     struct timing timing;
     size_t admitted; /* prompts, counted in server->list_prompts */
+    struct strand first;
+
+    pthread_mutex_t mutex;  /* guards what follows, the results' slots and the timing */
+    size_t begun;           /* prompts */
+    size_t strands;         /* that are queued or run; the last one answers */
+    size_t queued;          /* of these */
+    struct problem problem; /* of the first prompt that failed; the others are not begun */
 };
 
 static void end(struct segmenting *segmenting) {
     if (segmenting->admitted > 0)
         atomic_fetch_sub(&segmenting->request->server->list_prompts, segmenting->admitted);
-    for (size_t i = 0; i < segmenting->done; i++)
+    for (size_t i = 0; segmenting->results && i < segmenting->prompts.count; i++)
         segmentation_free(&segmenting->results[i]);
     free(segmenting->results);
     prompt_list_free(&segmenting->prompts);
     record_release(segmenting->record);
+    pthread_mutex_destroy(&segmenting->mutex);
     free(segmenting);
 }
 
@@ -65,21 +80,20 @@ static void succeed(struct segmenting *segmenting) {
     request_answer(request, &answer);
 }
 
-/* ---- the job ----------------------------------------------------------------------------- */
+/* ---- the jobs ---------------------------------------------------------------------------- */
 
-static enum status segment_next(struct segmenting *segmenting, struct worker *worker,
-                                struct error *error) {
+static enum status segment_one(struct segmenting *segmenting, size_t index, struct worker *worker,
+                               struct error *error) {
     struct server *server = segmenting->request->server;
     struct session *session = sessions_take(server->sessions);
     if (!session)
         return error_set(error, STATUS_NO_MEMORY, "out of memory");
-    int64_t start = clock_now_ns();
-    enum status status =
-        model_segment(server->model, session, worker, &segmenting->record->embedding,
-                      &segmenting->prompts.items[segmenting->done].prompt,
-                      &segmenting->results[segmenting->done], error);
-    segmenting->timing.segment_ms += milliseconds_since(start);
-    segmenting->done += status == STATUS_OK;
+    struct preparation preparation = preparations_take(
+        server->preparations, worker, segmenting->record, segmenting->prompts.count - index - 1);
+    enum status status = model_segment(
+        server->model, session, worker, &segmenting->record->embedding, preparation.prepared,
+        &segmenting->prompts.items[index].prompt, &segmenting->results[index], error);
+    preparations_give(server->preparations, preparation);
     sessions_give(server->sessions, session);
     return status;
 }
@@ -87,33 +101,124 @@ static enum status segment_next(struct segmenting *segmenting, struct worker *wo
 /* Whoever leaves, such as a browser that has a newer preview to ask for, should not keep others
  * waiting. But a client may have closed only its own side: when no others wait it is answered. */
 static bool is_abandoned(const struct pool_job *job) {
-    const struct segmenting *segmenting = (const struct segmenting *)job;
-    return connection_sends_no_more(segmenting->request->peer);
+    const struct strand *strand = (const struct strand *)job;
+    return connection_sends_no_more(strand->segmenting->request->peer);
 }
 
-/* One prompt at a time: a request with hundreds of them lets others in between. */
-static void run(struct pool_job *job, struct worker *worker) {
-    struct segmenting *segmenting = (struct segmenting *)job;
-    struct error error = {0};
-    segmenting->timing.queue_ms += milliseconds_since(job->queued_ns);
-    enum status status = segment_next(segmenting, worker, &error);
-    if (status != STATUS_OK)
-        fail(segmenting, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
-             error.message);
-    else if (segmenting->done == segmenting->prompts.count)
+static void answer(struct segmenting *segmenting) {
+    struct problem problem = segmenting->problem;
+    if (problem.type == PROBLEM_NONE)
         succeed(segmenting);
-    else if (!worker_requeue(worker, job))
-        fail_draining(segmenting);
+    else
+        refuse(segmenting, &problem);
+}
+
+/* With the mutex held, which it gives up: the strand is over. */
+static void leave(struct strand *strand) {
+    struct segmenting *segmenting = strand->segmenting;
+    bool last = --segmenting->strands == 0;
+    pthread_mutex_unlock(&segmenting->mutex);
+    if (strand != &segmenting->first)
+        free(strand);
+    if (last)
+        answer(segmenting);
+}
+
+static void leave_failed(struct strand *strand, enum problem_type type, const char *detail) {
+    struct segmenting *segmenting = strand->segmenting;
+    pthread_mutex_lock(&segmenting->mutex);
+    problem_set(&segmenting->problem, type, "%s", detail);
+    leave(strand);
+}
+
+/* With the mutex held. */
+static bool has_more(const struct segmenting *segmenting) {
+    return segmenting->begun < segmenting->prompts.count &&
+           segmenting->problem.type == PROBLEM_NONE;
+}
+
+/* With the mutex held: whether prompts of other requests are queued. */
+static bool others_wait(const struct segmenting *segmenting) {
+    const struct server *server = segmenting->request->server;
+    return pool_lane_state(server->pool, LANE_INTERACTIVE).queued > segmenting->queued;
+}
+
+static void run(struct pool_job *job, struct worker *worker);
+static void expire(struct pool_job *job);
+
+static bool submit_strand(struct segmenting *segmenting, struct strand *strand) {
+    strand->segmenting = segmenting;
+    strand->job.run = run;
+    strand->job.expire = expire;
+    strand->job.abandoned = is_abandoned;
+    return pool_submit(segmenting->request->server->pool, LANE_INTERACTIVE, &strand->job);
+}
+
+/* Invites one more worker. With the mutex held, which the new strand will wait for. */
+static void add_strand(struct segmenting *segmenting) {
+    struct strand *strand = calloc(1, sizeof *strand);
+    if (strand && submit_strand(segmenting, strand)) {
+        segmenting->queued++;
+        segmenting->strands++;
+    } else {
+        free(strand);
+    }
+}
+
+/* One prompt at a time: a request with hundreds of them lets others in between. While no others
+ * wait, one more worker is invited each time; and while they do, all but one leave. */
+static void run(struct pool_job *job, struct worker *worker) {
+    struct strand *strand = (struct strand *)job;
+    struct segmenting *segmenting = strand->segmenting;
+    struct error error = {0};
+    pthread_mutex_lock(&segmenting->mutex);
+    segmenting->queued--;
+    segmenting->timing.queue_ms += milliseconds_since(job->queued_ns);
+    if (!has_more(segmenting)) {
+        leave(strand);
+        return;
+    }
+    size_t index = segmenting->begun++;
+    size_t workers = (size_t)pool_workers(segmenting->request->server->pool);
+    if (has_more(segmenting) && segmenting->strands < workers && !others_wait(segmenting))
+        add_strand(segmenting);
+    pthread_mutex_unlock(&segmenting->mutex);
+
+    int64_t start = clock_now_ns();
+    enum status status = segment_one(segmenting, index, worker, &error);
+    if (status != STATUS_OK) {
+        leave_failed(strand, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
+                     error.message);
+        return;
+    }
+    pthread_mutex_lock(&segmenting->mutex);
+    segmenting->timing.segment_ms += milliseconds_since(start);
+    if (!has_more(segmenting) || (segmenting->strands > 1 && others_wait(segmenting))) {
+        leave(strand);
+        return;
+    }
+    segmenting->queued++;
+    pthread_mutex_unlock(&segmenting->mutex);
+    if (!worker_requeue(worker, job)) {
+        pthread_mutex_lock(&segmenting->mutex);
+        segmenting->queued--;
+        pthread_mutex_unlock(&segmenting->mutex);
+        leave_failed(strand, PROBLEM_DRAINING, "the daemon is stopping");
+    }
 }
 
 static void expire(struct pool_job *job) {
-    struct segmenting *segmenting = (struct segmenting *)job;
+    struct strand *strand = (struct strand *)job;
+    struct segmenting *segmenting = strand->segmenting;
+    pthread_mutex_lock(&segmenting->mutex);
+    segmenting->queued--;
+    pthread_mutex_unlock(&segmenting->mutex);
     if (atomic_load(&segmenting->request->server->draining))
-        fail_draining(segmenting);
+        leave_failed(strand, PROBLEM_DRAINING, "the daemon is stopping");
     else if (job->deadline_ns == 0 || clock_now_ns() < job->deadline_ns)
-        fail(segmenting, PROBLEM_OVERLOADED, "others wait, and the client has closed its side");
+        leave_failed(strand, PROBLEM_OVERLOADED, "others wait, and the client has closed its side");
     else
-        fail(segmenting, PROBLEM_DEADLINE, "the prompt waited for longer than prompt_deadline");
+        leave_failed(strand, PROBLEM_DEADLINE, "the prompt waited for longer than prompt_deadline");
 }
 
 /* Bounds the prompts of all lists, and with them the masks that are held until a list is done.
@@ -132,11 +237,9 @@ static bool admit(struct segmenting *segmenting) {
 /* With the record at hand. */
 static void submit(struct segmenting *segmenting) {
     struct server *server = segmenting->request->server;
-    segmenting->job.run = run;
-    segmenting->job.expire = expire;
-    segmenting->job.abandoned = is_abandoned;
-    segmenting->job.deadline_ns = seconds_from_now(server->options->prompt_deadline);
-    if (admit(segmenting) && pool_submit(server->pool, LANE_INTERACTIVE, &segmenting->job))
+    segmenting->first.job.deadline_ns = seconds_from_now(server->options->prompt_deadline);
+    segmenting->strands = segmenting->queued = 1;
+    if (admit(segmenting) && submit_strand(segmenting, &segmenting->first))
         return;
     if (atomic_load(&server->draining))
         fail_draining(segmenting);
@@ -165,6 +268,8 @@ static struct segmenting *begin(struct request *request, const char *json, size_
                                 const struct geometry *geometry) {
     struct problem problem = {0};
     struct segmenting *segmenting = calloc(1, sizeof *segmenting);
+    if (segmenting)
+        pthread_mutex_init(&segmenting->mutex, NULL);
     struct prompt_limits limits = {geometry->width, geometry->height,
                                    (size_t)request->server->options->max_prompts};
     if (segmenting && prompt_list_parse(json, size, &limits, &segmenting->prompts, &problem)) {

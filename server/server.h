@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "server/catalogue.h"
 #include "server/options.h"
+#include "server/preparations.h"
 #include "server/sessions.h"
 #include "server/store.h"
 
@@ -17,6 +18,7 @@ struct server {
     struct model *model;
     struct pool *pool;
     struct sessions *sessions;
+    struct preparations *preparations;
     struct store *store;
     struct catalogue *catalogue;
     struct http *http;

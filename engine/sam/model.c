@@ -141,6 +141,16 @@ size_t model_tile_scratch_bytes(const struct model *model) {
 
 /* ---- sessions ---------------------------------------------------------------------------- */
 
+/* Zeroed, in large pages where there are some: to touch millions of bytes one small page after the
+ * other takes milliseconds. NULL when there is no memory. */
+static void *map_pages(size_t bytes) {
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    madvise(pages, bytes, MADV_HUGEPAGE);
+    return pages;
+}
+
 enum status session_create(const struct model *model, struct session **out, struct error *error) {
     (void)model;
     size_t embedding = EMBEDDING_VALUES * sizeof(float);
@@ -151,15 +161,12 @@ enum status session_create(const struct model *model, struct session **out, stru
     if (!session)
         return error_set(error, STATUS_NO_MEMORY, "no memory for a session");
     session->bytes = encode > decode ? encode : decode;
-    void *arena =
-        mmap(NULL, session->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (arena == MAP_FAILED) {
+    session->arena = map_pages(session->bytes);
+    if (!session->arena) {
         size_t bytes = session->bytes;
         free(session);
         return error_set(error, STATUS_NO_MEMORY, "no memory for a session's %zu bytes", bytes);
     }
-    madvise(arena, session->bytes, MADV_HUGEPAGE);
-    session->arena = arena;
     *out = session;
     return STATUS_OK;
 }
@@ -200,6 +207,28 @@ void model_encode(const struct model *model, struct session *session, struct wor
 }
 
 /* ---- embedding + prompt -> masks --------------------------------------------------------- */
+
+struct prepared {
+    struct image_side image_side;
+};
+
+struct prepared *model_prepare(const struct model *model, struct worker *worker,
+                               const struct embedding *embedding) {
+    struct prepared *prepared = map_pages(sizeof *prepared);
+    if (prepared)
+        mask_decoder_image_side(&model->mask_decoder, worker,
+                                &(struct mask_decoder_input){
+                                    .embedding = embedding->values,
+                                    .dense_everywhere = model->prompt_encoder.no_mask,
+                                },
+                                &prepared->image_side);
+    return prepared;
+}
+
+void prepared_free(struct prepared *prepared) {
+    if (prepared)
+        munmap(prepared, sizeof *prepared);
+}
 
 struct choice {
     enum multimask multimask;
@@ -267,8 +296,9 @@ static enum status upsample_masks(struct mask_upsampler *upsampler, const struct
 }
 
 enum status model_segment(const struct model *model, struct session *session, struct worker *worker,
-                          const struct embedding *embedding, const struct prompt *prompt,
-                          struct segmentation *segmentation, struct error *error) {
+                          const struct embedding *embedding, const struct prepared *prepared,
+                          const struct prompt *prompt, struct segmentation *segmentation,
+                          struct error *error) {
     memset(segmentation, 0, sizeof *segmentation);
     enum status status = check_prompt(embedding, prompt, error);
     if (status != STATUS_OK)
@@ -279,6 +309,7 @@ enum status model_segment(const struct model *model, struct session *session, st
         .profile = session->profile,
         .embedding = embedding->values,
         .dense_everywhere = model->prompt_encoder.no_mask,
+        .image_side = prepared ? &prepared->image_side : NULL,
         .sparse = arena->sparse,
         .sparse_count = prompt_encoder_sparse(&model->prompt_encoder, &embedding->geometry, prompt,
                                               arena->sparse),

@@ -40,7 +40,7 @@ static void run(struct pool_job *job, struct worker *worker) {
     if (bench->encode)
         model_encode(bench->model, bench->session, worker, &bench->scaled, &bench->geometry,
                      bench->embedding);
-    else if (model_segment(bench->model, bench->session, worker, bench->embedding, &prompt,
+    else if (model_segment(bench->model, bench->session, worker, bench->embedding, NULL, &prompt,
                            &segmentation, &error) != STATUS_OK)
         die("prompt", error.message);
     double milliseconds = (double)(clock_now_ns() - start) * 1e-6;

@@ -180,6 +180,22 @@ class OneConnection(ManyCase):
                 self.assertGreater(int(answer.header("Content-Length")), 0)
 
 
+class Lists(ManyCase):
+    """Several workers take turns at one list."""
+
+    flags = ("--workers", "3")
+
+    def test_lists_at_once(self):
+        self.upload_disc()
+        prompts = [{"points": [[20 + 5 * i, 30 + 3 * i]]} for i in range(9)]
+        alone = [self.segment("disc", prompt)[0]["predicted_iou"] for prompt in prompts]
+        lists = at_once(4, lambda _: self.segment("disc", {"prompts": prompts}))
+        for masks in lists:
+            self.assertEqual([mask["prompt"] for mask in masks], list(range(9)))
+            for mask, iou in zip(masks, alone):
+                self.assertAlmostEqual(mask["predicted_iou"], iou, places=4)
+
+
 class Queues(ManyCase):
     """One worker, and room for one waiting prompt and one waiting image."""
 

@@ -49,6 +49,7 @@ static Suite *(*const suites[])(void) = {
     log_suite,
     options_suite,
     options_values_suite,
+    preparations_suite,
     sessions_suite,
     store_suite,
 };

@@ -61,6 +61,7 @@ Suite *connections_suite(void);
 Suite *log_suite(void);
 Suite *options_suite(void);
 Suite *options_values_suite(void);
+Suite *preparations_suite(void);
 Suite *sessions_suite(void);
 Suite *store_suite(void);
 

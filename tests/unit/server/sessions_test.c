@@ -78,9 +78,9 @@ static void decode(void *argument, struct worker *worker) {
     struct decoding *at = argument;
     struct prompt prompt = {.point_count = 1, .points = {{5, 5}}, .labels = {1}};
     struct segmentation result;
-    ck_assert_int_eq(
-        model_segment(fixture.model, at->session, worker, at->embedding, &prompt, &result, NULL),
-        STATUS_OK);
+    ck_assert_int_eq(model_segment(fixture.model, at->session, worker, at->embedding, NULL, &prompt,
+                                   &result, NULL),
+                     STATUS_OK);
     segmentation_free(&result);
 }
 

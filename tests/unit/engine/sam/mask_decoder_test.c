@@ -169,11 +169,34 @@ static void *run_naive(void *argument) {
     return NULL;
 }
 
+struct image_side_job {
+    struct mask_decoder decoder;
+    const struct mask_decoder_input *input;
+    struct image_side *side;
+};
+
+static void make_image_side(void *argument, struct worker *worker) {
+    struct image_side_job *job = argument;
+    mask_decoder_image_side(&job->decoder, worker, job->input, job->side);
+}
+
+/* As it is, and with the image side kept. */
 static void check_case(const struct prompt_case *at) {
     for (size_t i = 0; kernels_at(i); i++) {
-        struct run run = decode_with(kernels_at(i), &at->inputs.input, 0xf, 1);
+        struct guarded kept = guarded_make(sizeof(struct image_side) / sizeof(float));
+        struct mask_decoder_input input = at->inputs.input;
+        struct image_side_job job = {decoder, &input, (struct image_side *)kept.at};
+        job.decoder.kernels = kernels_at(i);
+        struct run run = decode_with(kernels_at(i), &input, 0xf, 1);
         check_run(&at->naive, &run);
         run_free(&run);
+        if (!input.dense) /* otherwise it is not used, and stays NaN */
+            run_on_pool(2, mask_decoder_tile_scratch_bytes(), make_image_side, &job);
+        input.image_side = job.side;
+        run = decode_with(kernels_at(i), &input, 0xf, 1);
+        check_run(&at->naive, &run);
+        run_free(&run);
+        guarded_free(&kept);
     }
 }
 
@@ -237,6 +260,53 @@ START_TEST(only_the_wanted_masks_are_made) {
 }
 END_TEST
 
+/* Fewer candidates leave out tokens that nobody asks: what is left is the same but for roundings,
+ * for other rows share a block. */
+START_TEST(candidates_do_not_change_the_masks) {
+    static const unsigned candidates[] = {0x1, 0x8, 0xe};
+    struct inputs inputs = random_inputs(9, 3, false);
+    struct run all = decode_with(kernels_best(), &inputs.input, 0xf, 1);
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        inputs.input.candidates = candidates[i];
+        struct run some = decode_with(kernels_best(), &inputs.input, candidates[i], 1);
+        for (size_t mask = 0; mask < SAM_MASK_TOKENS; mask++) {
+            const size_t from = mask * SAM_MASK_VALUES;
+            double *expected = doubles_of(all.output.logits + from, SAM_MASK_VALUES);
+            double largest = largest_magnitude(expected, SAM_MASK_VALUES);
+            ck_assert_float_eq_tol(some.output.iou[mask], all.output.iou[mask], 1e-6f);
+            if (candidates[i] >> mask & 1)
+                check_close("logits", some.output.logits + from, expected, SAM_MASK_VALUES,
+                            1e-6 * largest, 0);
+            free(expected);
+        }
+        run_free(&some);
+    }
+    run_free(&all);
+    inputs_free(&inputs);
+}
+END_TEST
+
+START_TEST(only_the_looked_at_logits_are_made) {
+    static const size_t sizes[][2] = {{1, 256}, {174, 256}, {256, 3}, {256, 130}, {9, 255}, {0, 0}};
+    struct inputs inputs = random_inputs(10, 2, false);
+    struct run all = decode_with(kernels_best(), &inputs.input, 0x6, 1);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t height = sizes[i][0], width = sizes[i][1];
+        inputs.input.height = height, inputs.input.width = width;
+        struct run some = decode_with(kernels_best(), &inputs.input, 0x6, 2);
+        for (size_t j = SAM_MASK_VALUES; j < 3 * (size_t)SAM_MASK_VALUES; j++) {
+            float found = some.output.logits[j], expected = all.output.logits[j];
+            bool looked_at = height == 0 || (j / 256 % 256 < height && j % 256 < width);
+            if (looked_at ? found != expected : found != expected && found != 0)
+                ck_abort_msg("size %zu, logit %zu is %g", i, j, (double)found);
+        }
+        run_free(&some);
+    }
+    run_free(&all);
+    inputs_free(&inputs);
+}
+END_TEST
+
 Suite *mask_decoder_suite(void) {
     Suite *suite = suite_create("mask_decoder");
     TCase *cases = tcase_create("mask_decoder");
@@ -245,6 +315,8 @@ Suite *mask_decoder_suite(void) {
     tcase_add_loop_test(cases, folded_is_the_same_as_unfolded, 0, POINTS_COUNT);
     tcase_add_test(cases, any_number_of_workers_gives_the_same);
     tcase_add_test(cases, only_the_wanted_masks_are_made);
+    tcase_add_test(cases, candidates_do_not_change_the_masks);
+    tcase_add_test(cases, only_the_looked_at_logits_are_made);
     suite_add_tcase(suite, cases);
     return suite;
 }

@@ -54,6 +54,7 @@ struct segmenting {
     const struct model *model;
     struct session *session;
     const struct prompt *prompt;
+    bool prepare;
     struct segmentation result;
     struct error error;
     enum status status;
@@ -61,12 +62,15 @@ struct segmenting {
 
 static void segment(void *argument, struct worker *worker) {
     struct segmenting *at = argument;
-    at->status = model_segment(at->model, at->session, worker, embedding, at->prompt, &at->result,
-                               &at->error);
+    struct prepared *prepared = at->prepare ? model_prepare(at->model, worker, embedding) : NULL;
+    at->status = model_segment(at->model, at->session, worker, embedding, prepared, at->prompt,
+                               &at->result, &at->error);
+    prepared_free(prepared);
 }
 
-static struct segmenting run_segment(const struct model *model, const struct prompt *prompt) {
-    struct segmenting at = {.model = model, .prompt = prompt};
+static struct segmenting run_segment(const struct model *model, const struct prompt *prompt,
+                                     bool prepare) {
+    struct segmenting at = {.model = model, .prompt = prompt, .prepare = prepare};
     memset(&at.result, 0x55, sizeof at.result);
     ck_assert_int_eq(session_create(model, &at.session, NULL), STATUS_OK);
     run_on_pool(2, model_tile_scratch_bytes(model), segment, &at);
@@ -77,7 +81,7 @@ static struct segmenting run_segment(const struct model *model, const struct pro
 static struct segmentation segment_of(const struct model *model, struct prompt prompt,
                                       enum multimask multimask) {
     prompt.multimask = multimask;
-    struct segmenting at = run_segment(model, &prompt);
+    struct segmenting at = run_segment(model, &prompt, false);
     ck_assert_msg(at.status == STATUS_OK, "%s", at.error.message);
     return at.result;
 }
@@ -227,7 +231,7 @@ END_TEST
 /* ---- faults ------------------------------------------------------------------------------ */
 
 static void check_invalid(const struct prompt *prompt, const char *message) {
-    struct segmenting at = run_segment(fixture.model, prompt);
+    struct segmenting at = run_segment(fixture.model, prompt, false);
     ck_assert_int_eq(at.status, STATUS_INVALID);
     ck_assert_str_eq(at.error.message, message);
     ck_assert_int_eq(at.result.count, 0);
@@ -248,6 +252,22 @@ START_TEST(prompts_without_sense_are_refused) {
 }
 END_TEST
 
+START_TEST(prepared_or_not) {
+    for (int mask = 0; mask < 2; mask++) {
+        struct prompt prompt = make_prompt(1, false, mask);
+        struct segmenting plain = run_segment(fixture.model, &prompt, false);
+        struct segmenting prepared = run_segment(fixture.model, &prompt, true);
+        const struct segment *expected = plain.result.segments, *found = prepared.result.segments;
+        ck_assert_int_eq(prepared.status, STATUS_OK);
+        ck_assert_float_eq_tol(found->predicted_iou, expected->predicted_iou, 1e-5f);
+        ck_assert_double_eq_tol((double)found->area, (double)expected->area, WIDTH * HEIGHT / 500.);
+        ck_assert(mask == 1 || found->predicted_iou != expected->predicted_iou); /* other sums */
+        segmentation_free(&plain.result);
+        segmentation_free(&prepared.result);
+    }
+}
+END_TEST
+
 Suite *model_segment_suite(void) {
     Suite *suite = suite_create("model_segment");
     TCase *cases = tcase_create("segment");
@@ -255,6 +275,7 @@ Suite *model_segment_suite(void) {
     tcase_add_unchecked_fixture(cases, set_up, tear_down);
     tcase_add_loop_test(cases, a_prompt_goes_through_all_parts, 0, PROMPT_COUNT);
     tcase_add_loop_test(cases, auto_is_the_best_of_three_for_an_ambiguous_prompt, 1, 4);
+    tcase_add_test(cases, prepared_or_not);
     tcase_add_test(cases, prompts_without_sense_are_refused);
     suite_add_tcase(suite, cases);
     return suite;
