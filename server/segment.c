@@ -27,8 +27,9 @@ struct segmenting {
     size_t admitted; /* prompts, counted in server->list_prompts */
     struct strand first;
 
-    pthread_mutex_t mutex;  /* guards what follows, the results' slots and the timing */
+    pthread_mutex_t mutex;  /* guards what follows, and the timing */
     size_t begun;           /* prompts */
+    int64_t begun_ns;       /* the first of them */
     size_t strands;         /* that are queued or run; the last one answers */
     size_t queued;          /* of these */
     struct problem problem; /* of the first prompt that failed; the others are not begun */
@@ -107,6 +108,7 @@ static bool is_abandoned(const struct pool_job *job) {
 
 static void answer(struct segmenting *segmenting) {
     struct problem problem = segmenting->problem;
+    segmenting->timing.segment_ms = milliseconds_since(segmenting->begun_ns);
     if (problem.type == PROBLEM_NONE)
         succeed(segmenting);
     else
@@ -173,7 +175,10 @@ static void run(struct pool_job *job, struct worker *worker) {
     struct error error = {0};
     pthread_mutex_lock(&segmenting->mutex);
     segmenting->queued--;
-    segmenting->timing.queue_ms += milliseconds_since(job->queued_ns);
+    if (segmenting->begun == 0) {
+        segmenting->timing.queue_ms += milliseconds_since(job->queued_ns);
+        segmenting->begun_ns = clock_now_ns();
+    }
     if (!has_more(segmenting)) {
         leave(strand);
         return;
@@ -184,7 +189,6 @@ static void run(struct pool_job *job, struct worker *worker) {
         add_strand(segmenting);
     pthread_mutex_unlock(&segmenting->mutex);
 
-    int64_t start = clock_now_ns();
     enum status status = segment_one(segmenting, index, worker, &error);
     if (status != STATUS_OK) {
         leave_failed(strand, status == STATUS_INVALID ? PROBLEM_INVALID_PROMPT : PROBLEM_INTERNAL,
@@ -192,7 +196,6 @@ static void run(struct pool_job *job, struct worker *worker) {
         return;
     }
     pthread_mutex_lock(&segmenting->mutex);
-    segmenting->timing.segment_ms += milliseconds_since(start);
     if (!has_more(segmenting) || (segmenting->strands > 1 && others_wait(segmenting))) {
         leave(strand);
         return;
