@@ -26,6 +26,38 @@ static inline vfloat gelu(vfloat x) {
     return vmax(x, splat(0.0f)) - 0.5f * magnitude / (1.0f + p);
 }
 
+/* Some vectors at once, in place: one alone is a chain of operations that each wait for the last.
+ */
+enum { GELU_VECTORS = 4 };
+static inline void gelu_vectors(vfloat x[GELU_VECTORS]) {
+    static const float coefficients[] = {
+        -1.347885473e-06f, 9.781047083e-06f, -3.205878966e-05f, 1.051026120e-04f, 1.436112507e-04f,
+        9.124920471e-04f,  8.647478186e-03f, 4.476844147e-02f,  9.973510355e-02f,
+    };
+    vfloat magnitude[GELU_VECTORS], p[GELU_VECTORS];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < GELU_VECTORS; v++) {
+        magnitude[v] = vmax(x[v], -x[v]);
+        p[v] = splat(1.008279256e-07f);
+    }
+#pragma GCC unroll 9
+    for (size_t i = 0; i < sizeof coefficients / sizeof *coefficients; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < GELU_VECTORS; v++)
+            p[v] = p[v] * magnitude[v] + coefficients[i];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < GELU_VECTORS; v++)
+        p[v] = p[v] * magnitude[v];
+#pragma GCC unroll 3
+    for (size_t i = 0; i < 3; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < GELU_VECTORS; v++)
+            p[v] = p[v] * p[v] + (p[v] + p[v]);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < GELU_VECTORS; v++)
+        x[v] = vmax(x[v], splat(0.0f)) - 0.5f * magnitude[v] / (1.0f + p[v]);
+}
+
 static inline vfloat relu(vfloat x) {
     return vmax(x, splat(0.0f));
 }

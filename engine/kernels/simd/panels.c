@@ -34,16 +34,26 @@ static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_p
     }
 }
 
-/* Of what was just written, and is in the first-level cache. */
-static inline void activate_block(const struct panel_product *job, size_t rows, size_t panels,
-                                  size_t row, size_t panel) {
-    for (size_t i = row; i < row + rows; i++) {
-        for (size_t p = panel; p < panel + panels; p++) {
-            float *c = job->c + i * job->c_stride + p * job->c_panel;
-            for (size_t j = 0; j < PANEL; j += WIDTH)
-                store(c + j, activate(load(c + j), job->activation));
+/* n rows of one panel, at a stride, in place. */
+static inline void activate_rows(float *x, size_t n, size_t stride, enum activation activation) {
+    enum { ROWS = GELU_VECTORS / PANEL_VECTORS > 0 ? GELU_VECTORS / PANEL_VECTORS : 1 };
+    size_t row = 0;
+    if (activation == ACTIVATION_GELU && ROWS * PANEL_VECTORS == GELU_VECTORS)
+        for (; row + ROWS <= n; row += ROWS) {
+            vfloat values[GELU_VECTORS];
+#pragma GCC unroll 4
+            for (size_t v = 0; v < GELU_VECTORS; v++)
+                values[v] =
+                    load(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH);
+            gelu_vectors(values);
+#pragma GCC unroll 4
+            for (size_t v = 0; v < GELU_VECTORS; v++)
+                store(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH,
+                      values[v]);
         }
-    }
+    for (; row < n; row++)
+        for (size_t j = 0; j < PANEL; j += WIDTH)
+            store(x + row * stride + j, activate(load(x + row * stride + j), activation));
 }
 
 void KERNEL(panel_product)(const struct panel_product *job) {
@@ -55,45 +65,56 @@ void KERNEL(panel_product)(const struct panel_product *job) {
                 WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, job, row, panel)
             else
                 WITH_CONSTANT_ROWS(rows, block, 1, job, row, panel)
-            if (job->activation != ACTIVATION_NONE)
-                activate_block(job, rows, panels, row, panel);
+            for (size_t p = panel; job->activation != ACTIVATION_NONE && p < panel + panels; p++)
+                activate_rows(job->c + row * job->c_stride + p * job->c_panel, rows, job->c_stride,
+                              job->activation); /* while it is in the first-level cache */
         }
     }
 }
 
 /* ---- norms ------------------------------------------------------------------------------- */
 
-/* Two passes, for the precision of PyTorch's, and several sums, for the speed of additions. */
+/* One vector of the panel's positions. Two passes, for the precision of PyTorch's, and several
+ * sums, for the speed of additions. */
 static inline void norm_columns(float *x, size_t n, const float *weight, const float *bias,
-                                float epsilon, enum activation activation) {
-    enum { SUMS = 4 };
-    vfloat sums[SUMS] = {{0}}, squares[SUMS] = {{0}};
-    for (size_t i = 0; i < n; i++)
-        sums[i % SUMS] += load(x + i * PANEL);
-    vfloat mean = ((sums[0] + sums[1]) + (sums[2] + sums[3])) / (float)n;
-    for (size_t i = 0; i < n; i++) {
+                                float epsilon) {
+    vfloat sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        sum0 += load(x + i * PANEL);
+        sum1 += load(x + (i + 1) * PANEL);
+        sum2 += load(x + (i + 2) * PANEL);
+        sum3 += load(x + (i + 3) * PANEL);
+    }
+    for (; i < n; i++)
+        sum0 += load(x + i * PANEL);
+    vfloat mean = ((sum0 + sum1) + (sum2 + sum3)) / (float)n;
+    sum0 = sum1 = sum2 = sum3 = splat(0.0f);
+    for (i = 0; i + 4 <= n; i += 4) {
+        vfloat d0 = load(x + i * PANEL) - mean, d1 = load(x + (i + 1) * PANEL) - mean;
+        vfloat d2 = load(x + (i + 2) * PANEL) - mean, d3 = load(x + (i + 3) * PANEL) - mean;
+        sum0 += d0 * d0;
+        sum1 += d1 * d1;
+        sum2 += d2 * d2;
+        sum3 += d3 * d3;
+    }
+    for (; i < n; i++) {
         vfloat d = load(x + i * PANEL) - mean;
-        squares[i % SUMS] += d * d;
+        sum0 += d * d;
     }
-    vfloat variance = ((squares[0] + squares[1]) + (squares[2] + squares[3])) / (float)n,
-           scale = {0};
-    for (int i = 0; i < WIDTH; i++)
-        scale[i] = 1.0f / sqrtf(variance[i] + epsilon);
-    for (size_t i = 0; i < n; i++) {
-        vfloat y = (load(x + i * PANEL) - mean) * scale * weight[i] + bias[i];
-        store(x + i * PANEL, activate(y, activation));
-    }
+    vfloat variance = ((sum0 + sum1) + (sum2 + sum3)) / (float)n, scale = {0};
+    for (int lane = 0; lane < WIDTH; lane++)
+        scale[lane] = 1.0f / sqrtf(variance[lane] + epsilon);
+    for (i = 0; i < n; i++)
+        store(x + i * PANEL, (load(x + i * PANEL) - mean) * scale * weight[i] + bias[i]);
 }
 
 void KERNEL(panel_norm)(float *x, size_t n, const float *weight, const float *bias, float epsilon,
                         enum activation activation) {
     for (size_t i = 0; i < PANEL; i += WIDTH)
-        if (activation == ACTIVATION_GELU)
-            norm_columns(x + i, n, weight, bias, epsilon, ACTIVATION_GELU);
-        else if (activation == ACTIVATION_RELU)
-            norm_columns(x + i, n, weight, bias, epsilon, ACTIVATION_RELU);
-        else
-            norm_columns(x + i, n, weight, bias, epsilon, ACTIVATION_NONE);
+        norm_columns(x + i, n, weight, bias, epsilon);
+    if (activation != ACTIVATION_NONE)
+        activate_rows(x, n, PANEL, activation);
 }
 
 /* ---- sums -------------------------------------------------------------------------------- */
