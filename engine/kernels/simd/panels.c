@@ -45,7 +45,7 @@ static inline void activate_rows(float *x, size_t n, size_t stride, enum activat
             for (size_t v = 0; v < GELU_VECTORS; v++)
                 values[v] =
                     load(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH);
-            gelu_vectors(values);
+            gelu_vectors(values, GELU_VECTORS);
 #pragma GCC unroll 4
             for (size_t v = 0; v < GELU_VECTORS; v++)
                 store(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH,
