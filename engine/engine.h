@@ -23,7 +23,8 @@
 
 struct model;
 
-/* Of the encoder's matrix products. Sums, norms, attention and the whole decoder are fp32 always. */
+/* Of the encoder's matrix products. Sums, norms, attention and the whole decoder are fp32 always.
+ */
 enum precision {
     PRECISION_FP32,
     PRECISION_BF16, /* bfloat16 products where the CPU has AVX-512-BF16, otherwise fp32 */
@@ -71,8 +72,12 @@ enum status session_create(const struct model *model, struct session **session,
                            struct error *error);
 void session_free(struct session *session); /* NULL is allowed */
 
-/* Gives the touched pages back to the system. Not while a job uses the session. */
-void session_trim(struct session *session);
+/* How much memory goes back to the system: what an encode has touched, or all; what only prompts
+ * have touched is less, and the next one finds it at hand. */
+enum trim { TRIM_ENCODING, TRIM_ALL };
+
+/* Not while a job uses the session. */
+void session_trim(struct session *session, enum trim trim);
 
 /* From now on each encode and each prompt of the session fills the profile anew; NULL: none. The
  * profile is the caller's and must outlive its use. */

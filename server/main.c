@@ -12,7 +12,7 @@
 #include "server/http.h"
 #include "server/log.h"
 
-enum { TICK_MS = 100, IDLE_TICKS_TO_TRIM = 10 };
+enum { TICK_MS = 100, REST_TICKS = 10, LONG_REST_TICKS = 30 };
 
 static long long worker_count(const struct options *options) {
     return options->workers > 0 ? options->workers : usable_cores();
@@ -134,16 +134,24 @@ static bool is_idle(struct server *server) {
     return true;
 }
 
+static void trim(struct server *server, enum trim trim) {
+    sessions_trim(server->sessions, trim);
+    preparations_trim(server->preparations, trim);
+    if (trim == TRIM_ALL)
+        pool_trim(server->pool);
+    malloc_trim(0);
+}
+
+/* Memory goes back to the system after a second of rest; what makes the next click quick, after
+ * three. */
 static void serve(struct server *server) {
     int idle_ticks = 0;
     while (!tick(server)) {
         idle_ticks = is_idle(server) ? idle_ticks + 1 : 0;
-        if (idle_ticks == IDLE_TICKS_TO_TRIM) {
-            pool_trim(server->pool);
-            sessions_trim(server->sessions);
-            preparations_trim(server->preparations);
-            malloc_trim(0);
-        }
+        if (idle_ticks == REST_TICKS)
+            trim(server, TRIM_ENCODING);
+        if (idle_ticks == LONG_REST_TICKS)
+            trim(server, TRIM_ALL);
     }
 }
 

@@ -92,10 +92,13 @@ void preparations_give(struct preparations *preparations, struct preparation pre
     pthread_mutex_unlock(&preparations->mutex);
 }
 
-void preparations_trim(struct preparations *preparations) {
+void preparations_trim(struct preparations *preparations, enum trim trim) {
     pthread_mutex_lock(&preparations->mutex);
-    for (size_t i = 0; i < PREPARATIONS_MAX; i++)
-        if (preparations->slots[i].users == 0)
-            empty(&preparations->slots[i]);
+    for (size_t i = 0; i < PREPARATIONS_MAX; i++) {
+        struct prepared_slot *slot = &preparations->slots[i];
+        bool last = slot->last_used == preparations->uses;
+        if (slot->users == 0 && !(last && trim == TRIM_ENCODING))
+            empty(slot);
+    }
     pthread_mutex_unlock(&preparations->mutex);
 }

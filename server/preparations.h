@@ -30,7 +30,7 @@ struct preparation preparations_take(struct preparations *preparations, struct w
                                      struct record *record, size_t to_come);
 void preparations_give(struct preparations *preparations, struct preparation preparation);
 
-/* Forgets what nobody uses. */
-void preparations_trim(struct preparations *preparations);
+/* Forgets what nobody uses; TRIM_ENCODING leaves the image that the last prompt was for. */
+void preparations_trim(struct preparations *preparations, enum trim trim);
 
 #endif

@@ -50,9 +50,9 @@ void sessions_give(struct sessions *sessions, struct session *session) {
     session_free(session);
 }
 
-void sessions_trim(struct sessions *sessions) {
+void sessions_trim(struct sessions *sessions, enum trim trim) {
     pthread_mutex_lock(&sessions->mutex);
     for (size_t i = 0; i < sessions->count; i++)
-        session_trim(sessions->spares[i]);
+        session_trim(sessions->spares[i], trim);
     pthread_mutex_unlock(&sessions->mutex);
 }

@@ -17,6 +17,6 @@ struct session *sessions_take(struct sessions *sessions); /* NULL when out of me
 void sessions_give(struct sessions *sessions, struct session *session);
 
 /* Returns the memory of the sessions that nobody has to the system. */
-void sessions_trim(struct sessions *sessions);
+void sessions_trim(struct sessions *sessions, enum trim trim);
 
 #endif

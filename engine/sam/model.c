@@ -38,6 +38,7 @@ struct decode_arena {
 struct session {
     float *arena;
     size_t bytes;
+    bool encoded;            /* since the arena was last given back */
     struct profile *profile; /* borrowed; NULL: none */
 };
 
@@ -178,8 +179,10 @@ void session_free(struct session *session) {
     free(session);
 }
 
-void session_trim(struct session *session) {
-    madvise(session->arena, session->bytes, MADV_DONTNEED);
+void session_trim(struct session *session, enum trim trim) {
+    if (trim == TRIM_ALL || session->encoded)
+        madvise(session->arena, session->bytes, MADV_DONTNEED);
+    session->encoded = false;
 }
 
 void session_profile(struct session *session, struct profile *profile) {
@@ -201,6 +204,7 @@ void model_encode(const struct model *model, struct session *session, struct wor
                   const struct image *scaled, const struct geometry *geometry,
                   struct embedding *embedding) {
     float *values = session->arena + tiny_vit_arena_floats();
+    session->encoded = true;
     tiny_vit_encode(&model->encoder, session->arena, worker, scaled, values, session->profile);
     model->encoder.kernels->to_half(values, embedding->values, EMBEDDING_VALUES);
     embedding->geometry = *geometry;

@@ -2,10 +2,11 @@
  *
  *   engine-bench MODEL IMAGE WORKERS [bf16]
  *
- * Reads lines from standard input, "encode" or "prompt", runs that once in process, and answers
- * with a line: the milliseconds that it took, then for each stage a tab and its milliseconds, its
- * multiply-adds and its name. An encode is what follows decoding and resampling; a prompt is one
- * point, from the embedding to run lengths at the image's size. */
+ * Reads lines from standard input, "encode", "first" or "prompt", runs that once in process, and
+ * answers with a line: the milliseconds that it took, then for each stage a tab and its
+ * milliseconds, its multiply-adds and its name. An encode is what follows decoding and resampling;
+ * a prompt is one point, from the embedding to run lengths at the image's size; "first": without
+ * what the daemon prepares once some prompts have come for an image. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ struct bench {
     struct image scaled;
     struct geometry geometry;
     struct embedding *embedding;
-    bool encode; /* what the job does */
+    struct prepared *prepared;
+    enum task { ENCODE, FIRST, PROMPT } task; /* what the job does */
     double milliseconds;
     pthread_mutex_t mutex;
     pthread_cond_t finished;
@@ -37,15 +39,20 @@ static void run(struct pool_job *job, struct worker *worker) {
     prompt.points[0][0] = (float)bench->geometry.width / 2;
     prompt.points[0][1] = (float)bench->geometry.height / 2;
     int64_t start = clock_now_ns();
-    if (bench->encode)
+    if (bench->task == ENCODE)
         model_encode(bench->model, bench->session, worker, &bench->scaled, &bench->geometry,
                      bench->embedding);
-    else if (model_segment(bench->model, bench->session, worker, bench->embedding, NULL, &prompt,
-                           &segmentation, &error) != STATUS_OK)
+    else if (model_segment(bench->model, bench->session, worker, bench->embedding,
+                           bench->task == PROMPT ? bench->prepared : NULL, &prompt, &segmentation,
+                           &error) != STATUS_OK)
         die("prompt", error.message);
     double milliseconds = (double)(clock_now_ns() - start) * 1e-6;
-    if (!bench->encode)
+    if (bench->task == ENCODE) {
+        prepared_free(bench->prepared);
+        bench->prepared = model_prepare(bench->model, worker, bench->embedding);
+    } else {
         segmentation_free(&segmentation);
+    }
     pthread_mutex_lock(&bench->mutex);
     bench->milliseconds = milliseconds;
     bench->done = true;
@@ -53,10 +60,10 @@ static void run(struct pool_job *job, struct worker *worker) {
     pthread_mutex_unlock(&bench->mutex);
 }
 
-static double run_once(struct bench *bench, struct pool *pool, bool encode) {
-    bench->encode = encode;
+static double run_once(struct bench *bench, struct pool *pool, enum task task) {
+    bench->task = task;
     bench->done = false;
-    pool_submit(pool, encode ? LANE_BULK : LANE_INTERACTIVE, &bench->job);
+    pool_submit(pool, task == ENCODE ? LANE_BULK : LANE_INTERACTIVE, &bench->job);
     pthread_mutex_lock(&bench->mutex);
     while (!bench->done)
         pthread_cond_wait(&bench->finished, &bench->mutex);
@@ -100,12 +107,15 @@ int main(int argc, char **argv) {
         die("start", error.message);
     session_profile(bench.session, &bench.profile);
     read_scaled_image(argv[2], model_info(model)->input_size, &bench.scaled, &bench.geometry);
-    run_once(&bench, pool, true); /* there is an embedding to prompt */
-    while (fgets(line, sizeof line, stdin))
-        answer(run_once(&bench, pool, strcmp(line, "encode\n") == 0), &bench.profile);
+    run_once(&bench, pool, ENCODE); /* there is an embedding to prompt */
+    while (fgets(line, sizeof line, stdin)) {
+        enum task task = *line == 'e' ? ENCODE : *line == 'f' ? FIRST : PROMPT;
+        answer(run_once(&bench, pool, task), &bench.profile);
+    }
     pool_free(pool);
     session_free(bench.session);
     image_free(&bench.scaled);
+    prepared_free(bench.prepared);
     free(bench.embedding);
     model_free(model);
     return 0;

@@ -21,7 +21,7 @@ import daemon  # noqa: E402
 
 LIST = 16  # prompts in one request
 IMAGES = 10  # in the store, when its memory is looked at
-IDLE_SECONDS = 2.5  # until the daemon has given back what it can
+IDLE_SECONDS = 4.5  # until the daemon has given back what it can
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import textwrap
 
-PARTS = {"encode": "the image encoder", "prompt": "a prompt"}
+PARTS = {"encode": "the image encoder", "first": "an image's first prompts", "prompt": "later prompts"}
 
 
 def number(value, digits=1, unit=""):

@@ -66,7 +66,10 @@ static void check_counts(struct worker *worker) {
     ck_assert_ptr_null(prompt(worker, 1, PREPARED_AT_PROMPTS - 2));
     ck_assert_ptr_nonnull(prompt(worker, 2, PREPARED_AT_PROMPTS - 1));
     ck_assert_ptr_eq(prompt(worker, 0, 0), made);
-    preparations_trim(preparations);
+    preparations_trim(preparations, TRIM_ENCODING);
+    ck_assert_int_eq(atomic_load(&records[2]->references), 1);
+    ck_assert_ptr_eq(prompt(worker, 0, 0), made); /* the last one's is kept */
+    preparations_trim(preparations, TRIM_ALL);
     ck_assert_int_eq(atomic_load(&records[0]->references), 1);
     ck_assert_ptr_null(prompt(worker, 0, 0));
 }
@@ -88,7 +91,7 @@ static void check_room(struct worker *worker) {
     for (size_t i = 0; i < PREPARATIONS_MAX; i++)
         used[i] = preparations_take(preparations, worker, records[i], 9);
     ck_assert_ptr_null(prompt(worker, PREPARATIONS_MAX + 1, 9));
-    preparations_trim(preparations);
+    preparations_trim(preparations, TRIM_ALL);
     for (size_t i = 0; i < PREPARATIONS_MAX; i++) {
         ck_assert_ptr_eq(prompt(worker, i, 0), used[i].prepared);
         preparations_give(preparations, used[i]);

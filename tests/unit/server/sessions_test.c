@@ -94,12 +94,12 @@ START_TEST(trimming_returns_the_memory) {
     geometry_fit(20, 10, 1024, &at.embedding->geometry);
     for (int i = 0; i < 2; i++) { /* what is trimmed can be used again */
         run_on_pool(1, model_tile_scratch_bytes(fixture.model), decode, &at);
-        sessions_trim(sessions); /* of those that nobody has: of none */
+        sessions_trim(sessions, TRIM_ALL); /* of those that nobody has: of none */
         size_t lent = resident_pages();
         sessions_give(sessions, at.session);
         size_t given = resident_pages();
         ck_assert_uint_gt(given + pages, lent); /* a spare keeps its pages */
-        sessions_trim(sessions);
+        sessions_trim(sessions, TRIM_ALL);
         ck_assert_uint_lt(resident_pages() + pages, given);
         ck_assert_ptr_eq(sessions_take(sessions), at.session);
     }
@@ -158,7 +158,7 @@ static void *borrow(void *argument) {
         struct session *session = sessions_take(borrower->sessions);
         lend(borrower->number, session);
         if (i % 50 == 0)
-            sessions_trim(borrower->sessions);
+            sessions_trim(borrower->sessions, TRIM_ENCODING);
         lend(borrower->number, NULL);
         sessions_give(borrower->sessions, session);
     }

@@ -135,7 +135,7 @@ struct encoding {
 static void encode(void *argument, struct worker *worker) {
     struct encoding *at = argument;
     model_encode(fixture.model, at->session, worker, &at->image, &at->geometry, at->embedding);
-    session_trim(at->session);
+    session_trim(at->session, TRIM_ALL);
     tiny_vit_encode(&at->vit, at->arena, worker, &at->image, at->values, NULL);
 }
 
