@@ -17,9 +17,10 @@ static const int64_t BEHIND_MAX_NS = 50000000;
  * about a tile. */
 static const int64_t LEFT_TO_OTHERS_NS = 1000000;
 
-/* A worker without work looks for more for this long before it sleeps, while a job is running: the
- * next tiles of a prompt come within microseconds, and waking a thread takes tens of them. */
-static const int64_t SPIN_NS = 40000;
+/* A worker without work looks for more for this long before it sleeps, while a job is running: its
+ * next tiles come within microseconds, and waking a thread takes tens of them. Between two stages
+ * of a prompt there may be a millisecond, and that is what waking a halted core may take. */
+static const int64_t SPIN_NS[LANE_COUNT] = {[LANE_INTERACTIVE] = 2000000, [LANE_BULK] = 40000};
 
 /* One worker_parallel_for: on the stack of its caller, linked into the pool until its last tile is
  * taken. */
@@ -185,6 +186,8 @@ static void run_job(struct worker *worker, enum lane lane) {
         pool->bulk_behind_ns = 0;
     if (has_job(pool, lane)) /* the running limit may have held it back */
         announce(pool, 1);
+    else /* who spins need not go on */
+        atomic_fetch_add_explicit(&pool->arrivals, 1, memory_order_release);
 }
 
 /* Runs one tile or job of the lane. */
@@ -215,8 +218,8 @@ static enum lane choose_lane(const struct pool *pool) {
 
 /* ---- workers ----------------------------------------------------------------------------- */
 
-static bool spin_for_arrival(struct pool *pool, unsigned seen) {
-    int64_t end = clock_now_ns() + SPIN_NS;
+static bool spin_for_arrival(struct pool *pool, enum lane running, unsigned seen) {
+    int64_t end = clock_now_ns() + SPIN_NS[running];
     do {
         for (int i = 0; i < 64; i++) {
             if (atomic_load_explicit(&pool->arrivals, memory_order_acquire) != seen)
@@ -237,13 +240,14 @@ static void *worker_main(void *argument) {
             run_unit(worker, lane);
             continue;
         }
-        bool running = pool->lanes[LANE_INTERACTIVE].running || pool->lanes[LANE_BULK].running;
+        bool prompts = pool->lanes[LANE_INTERACTIVE].running > 0;
+        bool running = prompts || pool->lanes[LANE_BULK].running > 0;
         if (pool->closing && !running)
             break;
         unsigned seen = atomic_load_explicit(&pool->arrivals, memory_order_relaxed);
         if (running) {
             pthread_mutex_unlock(&pool->mutex);
-            bool arrived = spin_for_arrival(pool, seen);
+            bool arrived = spin_for_arrival(pool, prompts ? LANE_INTERACTIVE : LANE_BULK, seen);
             pthread_mutex_lock(&pool->mutex);
             if (arrived)
                 continue;
@@ -281,11 +285,11 @@ static void serve_interactive(struct worker *worker) {
         run_unit(worker, LANE_INTERACTIVE);
 }
 
-static void wait_until_done(struct pool *pool, struct batch *batch) {
+static void wait_until_done(struct pool *pool, enum lane lane, struct batch *batch) {
     if (atomic_load_explicit(&batch->done, memory_order_acquire) == batch->count)
         return;
     pthread_mutex_unlock(&pool->mutex);
-    int64_t end = clock_now_ns() + SPIN_NS;
+    int64_t end = clock_now_ns() + SPIN_NS[lane];
     while (atomic_load_explicit(&batch->done, memory_order_acquire) != batch->count &&
            clock_now_ns() < end)
         relax();
@@ -316,7 +320,7 @@ void worker_parallel_for(struct worker *worker, size_t count,
             break;
         run_tile(worker, lane, &batch);
     }
-    wait_until_done(pool, &batch);
+    wait_until_done(pool, lane, &batch);
     pthread_mutex_unlock(&pool->mutex);
     pthread_cond_destroy(&batch.finished);
 }
@@ -468,7 +472,7 @@ static void append_job(struct pool *pool, enum lane lane, struct pool_job *job) 
     queue->last = job;
     queue->queued++;
     count_open(pool, lane, +1);
-    announce(pool, 1);
+    announce(pool, lane == LANE_INTERACTIVE ? (size_t)pool->worker_count : 1); /* for its tiles */
 }
 
 bool pool_submit(struct pool *pool, enum lane lane, struct pool_job *job) {
