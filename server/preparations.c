@@ -60,6 +60,19 @@ static struct prepared_slot *find(struct preparations *preparations, struct reco
     return oldest;
 }
 
+/* With the mutex held, which is given up meanwhile; the slot has a user. */
+static void make(struct preparations *preparations, struct worker *worker,
+                 struct prepared_slot *slot) {
+    if (slot->prepared || slot->in_the_making)
+        return;
+    slot->in_the_making = true;
+    pthread_mutex_unlock(&preparations->mutex);
+    struct prepared *made = model_prepare(preparations->model, worker, &slot->record->embedding);
+    pthread_mutex_lock(&preparations->mutex);
+    slot->in_the_making = false;
+    slot->prepared = made;
+}
+
 struct preparation preparations_take(struct preparations *preparations, struct worker *worker,
                                      struct record *record, size_t to_come) {
     pthread_mutex_lock(&preparations->mutex);
@@ -71,17 +84,25 @@ struct preparation preparations_take(struct preparations *preparations, struct w
     slot->users++;
     slot->prompts++;
     slot->last_used = ++preparations->uses;
-    if (!slot->prepared && !slot->in_the_making && slot->prompts + to_come >= PREPARED_AT_PROMPTS) {
-        slot->in_the_making = true;
-        pthread_mutex_unlock(&preparations->mutex);
-        struct prepared *made = model_prepare(preparations->model, worker, &record->embedding);
-        pthread_mutex_lock(&preparations->mutex);
-        slot->in_the_making = false;
-        slot->prepared = made;
-    }
+    if (to_come >= PREPARED_AT_PROMPTS)
+        make(preparations, worker, slot);
     struct preparation preparation = {slot->prepared, slot};
     pthread_mutex_unlock(&preparations->mutex);
     return preparation;
+}
+
+void preparations_make_ready(struct preparations *preparations, struct worker *worker,
+                             struct record *record) {
+    pthread_mutex_lock(&preparations->mutex);
+    for (size_t i = 0; i < PREPARATIONS_MAX; i++) {
+        struct prepared_slot *slot = &preparations->slots[i];
+        if (slot->record == record && slot->prompts >= PREPARED_AT_PROMPTS) {
+            slot->users++;
+            make(preparations, worker, slot);
+            slot->users--;
+        }
+    }
+    pthread_mutex_unlock(&preparations->mutex);
 }
 
 void preparations_give(struct preparations *preparations, struct preparation preparation) {

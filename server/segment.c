@@ -197,7 +197,11 @@ static void run(struct pool_job *job, struct worker *worker) {
     }
     pthread_mutex_lock(&segmenting->mutex);
     if (!has_more(segmenting) || (segmenting->strands > 1 && others_wait(segmenting))) {
+        struct preparations *preparations = segmenting->request->server->preparations;
+        struct record *record = record_hold(segmenting->record);
         leave(strand);
+        preparations_make_ready(preparations, worker, record);
+        record_release(record);
         return;
     }
     segmenting->queued++;

@@ -57,21 +57,30 @@ static const struct prepared *prompt(struct worker *worker, size_t record, size_
     return preparation.prepared;
 }
 
+/* The same, with what follows the answer. */
+static const struct prepared *answered_prompt(struct worker *worker, size_t record) {
+    const struct prepared *prepared = prompt(worker, record, 0);
+    preparations_make_ready(preparations, worker, records[record]);
+    return prepared;
+}
+
 static void check_counts(struct worker *worker) {
-    for (size_t i = 1; i < PREPARED_AT_PROMPTS; i++)
-        ck_assert_ptr_null(prompt(worker, 0, 0));
-    const struct prepared *made = prompt(worker, 0, 0);
+    for (size_t i = 0; i < PREPARED_AT_PROMPTS; i++)
+        ck_assert_ptr_null(answered_prompt(worker, 0));
+    const struct prepared *made = answered_prompt(worker, 0);
     ck_assert_ptr_nonnull(made);
-    ck_assert_ptr_eq(prompt(worker, 0, 0), made);
-    ck_assert_ptr_null(prompt(worker, 1, PREPARED_AT_PROMPTS - 2));
-    ck_assert_ptr_nonnull(prompt(worker, 2, PREPARED_AT_PROMPTS - 1));
+    ck_assert_ptr_eq(answered_prompt(worker, 0), made);
+    ck_assert_ptr_null(prompt(worker, 1, PREPARED_AT_PROMPTS - 1));
+    ck_assert_ptr_nonnull(prompt(worker, 2, PREPARED_AT_PROMPTS));
     ck_assert_ptr_eq(prompt(worker, 0, 0), made);
     preparations_trim(preparations, TRIM_ENCODING);
     ck_assert_int_eq(atomic_load(&records[2]->references), 1);
     ck_assert_ptr_eq(prompt(worker, 0, 0), made); /* the last one's is kept */
     preparations_trim(preparations, TRIM_ALL);
     ck_assert_int_eq(atomic_load(&records[0]->references), 1);
-    ck_assert_ptr_null(prompt(worker, 0, 0));
+    ck_assert_ptr_null(answered_prompt(worker, 0));
+    preparations_make_ready(preparations, worker, records[3]); /* of which nobody asked anything */
+    ck_assert_int_eq(atomic_load(&records[3]->references), 1);
 }
 
 START_TEST(made_when_enough_prompts_come) {
