@@ -2,9 +2,11 @@
  *
  * Activations are token-major: [row][column][channel] for images, [token][channel] otherwise, so
  * that a 1x1 convolution is a matrix product and a channel vector is contiguous. A kernel runs on
- * the calling thread; the models cut the work into tiles. OpenBLAS does the matrix products
- * (linear.h). What is memory-bound is here, compiled once for each instruction set from the same
- * source (simd/) and chosen at run time. Each has a naive twin in tests/. */
+ * the calling thread; the models cut the work into tiles. Everything here is compiled once for each
+ * instruction set from the same source (simd/) and chosen at run time. Products have weights that
+ * were packed when the model was loaded, and end in bias, activation and what is added: OpenBLAS,
+ * which packs its operands at every call, takes a quarter longer for these sizes. Each kernel has a
+ * naive twin in tests/. */
 #ifndef ENGINE_KERNELS_KERNELS_H
 #define ENGINE_KERNELS_KERNELS_H
 
@@ -128,10 +130,8 @@ struct kernels {
     void (*transpose)(const float *x, size_t x_stride, size_t rows, size_t columns, float *y,
                       size_t y_stride);
 
-    /* x[row][i] += bias[i], then GELU (exact, by erf: Hendrycks and Gimpel, arXiv:1606.08415) or
-     * ReLU or nothing. rows x n, contiguous. n is any. */
+    /* x[row][i] += bias[i], then GELU or nothing. rows x n, contiguous. n is any. */
     void (*bias_gelu)(float *x, size_t rows, size_t n, const float *bias);
-    void (*bias_relu)(float *x, size_t rows, size_t n, const float *bias);
     void (*bias_add)(float *x, size_t rows, size_t n, const float *bias);
 
     /* out[i] = a[i] + b[i]; out may be a or b. */

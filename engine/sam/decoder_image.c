@@ -4,8 +4,6 @@
 
 #include "engine/sam/decoding.h"
 
-static const float NORM_EPSILON = 1e-5f; /* torch.nn.LayerNorm's */
-
 /* One tile of a pass, in its worker's scratch. */
 struct tile {
     float placed[KEYS_PANEL];                /* keys + position of one panel */
@@ -130,7 +128,7 @@ static void image_to_token(const struct decoding *job, struct tile *tile, size_t
                                  1.0f / sqrtf(CROSS_HEAD), job->at->from_offset + head * t);
     spread(job, tile, keys);
     kernels->panel_norm(keys, SAM_DIM, job->spread_norm->weight, job->spread_norm->bias,
-                        NORM_EPSILON, ACTIVATION_NONE);
+                        LAYER_NORM_EPSILON, ACTIVATION_NONE);
 }
 
 /* ---- the tokens attend to the image ------------------------------------------------------ */

@@ -4,8 +4,6 @@
 
 #include "engine/sam/decoding.h"
 
-static const float NORM_EPSILON = 1e-5f; /* torch.nn.LayerNorm's */
-
 /* y = activation(x W^T + b), with y's own values added before the activation when it accumulates */
 static void project(const struct decoding *job, const struct packed_linear *linear, const float *x,
                     size_t rows, enum activation activation, bool accumulate, float *y) {
@@ -29,7 +27,7 @@ static void project_tokens(const struct decoding *job, const struct projection *
 
 static void normalise(const struct decoding *job, const struct layer_norm *norm) {
     job->kernels->layer_norm(job->at->queries, job->tokens, SAM_DIM, norm->weight, norm->bias,
-                             NORM_EPSILON, job->at->queries);
+                             LAYER_NORM_EPSILON, job->at->queries);
     job->kernels->add(job->at->queries, job->at->query_position, job->at->queries_placed,
                       job->tokens * SAM_DIM);
 }

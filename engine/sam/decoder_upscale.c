@@ -3,8 +3,6 @@
 
 #include "engine/sam/decoding.h"
 
-static const float UPSCALE_EPSILON = 1e-6f; /* LayerNorm2d's */
-
 enum { TILE_ROWS = 2, CELLS = 16 };
 
 /* One panel of positions. The finer offset of a cell comes last. */
@@ -67,7 +65,7 @@ static void upscale_panel(const struct decoding *job, const float *keys, struct 
     kernels->panel_product(&first);
     for (size_t tap = 0; tap < 4; tap++)
         kernels->panel_norm(at->half[tap][0], UPSCALE1_CHANNELS, decoder->upscale_norm.weight,
-                            decoder->upscale_norm.bias, UPSCALE_EPSILON, ACTIVATION_GELU);
+                            decoder->upscale_norm.bias, LAYER_NORM_2D_EPSILON, ACTIVATION_GELU);
     kernels->panel_product(&second);
     kernels->panel_product(&masks);
 }

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-static const float NORM_EPSILON = 1e-6f; /* LayerNorm2d's */
-
 /* PositionEmbeddingRandom._pe_encoding: x and y in [0, 1]. */
 static void encode_position(const float *gaussian, float x, float y, float *encoding) {
     const size_t half = SAM_DIM / 2;
@@ -98,7 +96,7 @@ size_t prompt_encoder_sparse(const struct prompt_encoder *encoder, const struct 
 static void norm_gelu(const struct kernels *kernels, const struct layer_norm *norm, size_t rows,
                       size_t channels, float *x) {
     static const float zeros[SAM_DIM];
-    kernels->layer_norm(x, rows, channels, norm->weight, zeros, NORM_EPSILON, x);
+    kernels->layer_norm(x, rows, channels, norm->weight, zeros, LAYER_NORM_2D_EPSILON, x);
     kernels->bias_gelu(x, rows, channels, norm->bias);
 }
 

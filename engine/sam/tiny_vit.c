@@ -2,8 +2,6 @@
 
 #include "engine/sam/tiny_vit_layers.h"
 
-static const float NECK_EPSILON = 1e-6f; /* LayerNorm2d's */
-
 enum { NECK_ROWS = 2 }; /* of a tile of the 1x1 convolution */
 
 /* ---- neck -------------------------------------------------------------------------------- */
@@ -27,7 +25,7 @@ static void neck1_tile(void *argument, size_t index, struct worker *worker) {
         linear_run(vit, &vit->neck1, job->input + row * EMBED_SIDE * in, EMBED_SIDE, NULL,
                    ACTIVATION_NONE, output);
         vit->kernels->layer_norm(output, EMBED_SIDE, c, vit->neck_norm1.weight,
-                                 vit->neck_norm1.bias, NECK_EPSILON, output);
+                                 vit->neck_norm1.bias, LAYER_NORM_2D_EPSILON, output);
         memset(output + EMBED_SIDE * c, 0, c * sizeof *output);
     }
 }
@@ -47,7 +45,7 @@ static void neck2_tile(void *argument, size_t index, struct worker *worker) {
     }
     run_linear(vit, &vit->neck2, &rows);
     vit->kernels->layer_norm(output, EMBED_SIDE, c, vit->neck_norm2.weight, vit->neck_norm2.bias,
-                             NECK_EPSILON, output);
+                             LAYER_NORM_2D_EPSILON, output);
 }
 
 static double neck_macs(const struct packed_linear *linear) {

@@ -36,7 +36,7 @@ static void gather_window(const struct block_job *job, const struct place *place
     for (size_t i = 0; i < place->rows; i++, tokens += place->columns * c)
         job->vit->kernels->layer_norm(
             job->x + ((place->top + i) * job->stage->side + place->left) * c, place->columns, c,
-            norm->weight, norm->bias, TINY_VIT_NORM_EPSILON, tokens);
+            norm->weight, norm->bias, LAYER_NORM_EPSILON, tokens);
 }
 
 /* Of an image's last windows: [rows][columns][values], in place, to [window][window][values] with
@@ -178,7 +178,7 @@ static void run_mlp(const struct block_job *job, float *tokens, size_t count, fl
     size_t c = job->stage->channels;
     float *normal = scratch, *hidden = scratch + count * c;
     job->vit->kernels->layer_norm(tokens, count, c, block->mlp_norm.weight, block->mlp_norm.bias,
-                                  TINY_VIT_NORM_EPSILON, normal);
+                                  LAYER_NORM_EPSILON, normal);
     linear_run(job->vit, &block->fc1, normal, count, NULL, ACTIVATION_GELU, hidden);
     linear_run(job->vit, &block->fc2, hidden, count, tokens, ACTIVATION_NONE, tokens);
 }

@@ -35,9 +35,6 @@ void tiny_vit_neck(const struct tiny_vit *vit, struct worker *worker, const floa
 
 /* ---- what they share ----------------------------------------------------------------------- */
 
-/* torch.nn.LayerNorm's epsilon */
-#define TINY_VIT_NORM_EPSILON 1e-5f
-
 static inline size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }

@@ -24,6 +24,9 @@ struct weights {
     bool failed; /* out of memory, or a name that is not there: asked once, at the end of loading */
 };
 
+#define LAYER_NORM_EPSILON 1e-5f    /* torch.nn.LayerNorm's */
+#define LAYER_NORM_2D_EPSILON 1e-6f /* of LayerNorm2d, modeling/common.py of Segment Anything */
+
 struct layer_norm {
     const float *weight, *bias;
 };

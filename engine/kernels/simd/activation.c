@@ -20,7 +20,6 @@ static inline vfloat identity(vfloat x) {
     }
 
 DEFINE_BIAS(bias_gelu, gelu)
-DEFINE_BIAS(bias_relu, relu)
 DEFINE_BIAS(bias_add, identity)
 
 void KERNEL(add)(const float *a, const float *b, float *out, size_t n) {

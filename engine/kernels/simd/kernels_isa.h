@@ -15,7 +15,6 @@ void KERNEL(transpose)(const float *x, size_t x_stride, size_t rows, size_t colu
                        size_t y_stride);
 void KERNEL(window_attention)(const struct window_attention *attention);
 void KERNEL(bias_gelu)(float *x, size_t rows, size_t n, const float *bias);
-void KERNEL(bias_relu)(float *x, size_t rows, size_t n, const float *bias);
 void KERNEL(bias_add)(float *x, size_t rows, size_t n, const float *bias);
 void KERNEL(add)(const float *a, const float *b, float *out, size_t n);
 void KERNEL(layer_norm)(const float *x, size_t rows, size_t n, const float *weight,

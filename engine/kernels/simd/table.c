@@ -19,7 +19,6 @@ const struct kernels KERNEL(kernels) = {
     .transpose = KERNEL(transpose),
     .window_attention = KERNEL(window_attention),
     .bias_gelu = KERNEL(bias_gelu),
-    .bias_relu = KERNEL(bias_relu),
     .bias_add = KERNEL(bias_add),
     .add = KERNEL(add),
     .layer_norm = KERNEL(layer_norm),
