@@ -105,7 +105,7 @@ static struct packed_linear pack_linear(struct weights *weights, const struct li
         packed.panels = panels;
         return packed;
     }
-    uint16_t *rounded = (uint16_t *)panels;
+    uint16_t *rounded = (void *)panels;
     float *panel = malloc(panel_values * sizeof *panel);
     for (size_t o = 0; panel && o < linear->out; o += KERNEL_CHANNEL_STEP) {
         fill_panel(linear, taps, o, panel);
