@@ -418,6 +418,8 @@ static struct pool_job *unlink_due(struct pool *pool, int64_t now_ns, bool all) 
                 tail = &job->next;
                 queue->queued--;
                 count_open(pool, (enum lane)lane, -1);
+                if (lane == LANE_INTERACTIVE)
+                    pool->left_ns = 0;
             } else {
                 queue->last = job;
                 link = &job->next;

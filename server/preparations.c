@@ -84,7 +84,7 @@ struct preparation preparations_take(struct preparations *preparations, struct w
     slot->users++;
     slot->prompts++;
     slot->last_used = ++preparations->uses;
-    if (to_come >= PREPARED_AT_PROMPTS)
+    if (to_come >= PREPARED_AT_PROMPTS) /* a list */
         make(preparations, worker, slot);
     struct preparation preparation = {slot->prepared, slot};
     pthread_mutex_unlock(&preparations->mutex);

@@ -2,8 +2,8 @@
  * images that prompts came for last.
  *
  * Making one costs as much as it saves over some prompts, so it is made when as many have come for
- * the image, once they are answered, or when a list of as many has come. All functions may be
- * called from any thread. */
+ * the image, once they are answered, or when a list has come of which as many are still to come.
+ * All functions may be called from any thread. */
 #ifndef SERVER_PREPARATIONS_H
 #define SERVER_PREPARATIONS_H
 

@@ -156,8 +156,12 @@ static bool submit_strand(struct segmenting *segmenting, struct strand *strand) 
     return pool_submit(segmenting->request->server->pool, LANE_INTERACTIVE, &strand->job);
 }
 
-/* Invites one more worker. With the mutex held, which the new strand will wait for. */
+/* Invites one more worker, unless it would take a single prompt's place in the queue. With the
+ * mutex held, which the new strand will wait for. */
 static void add_strand(struct segmenting *segmenting) {
+    const struct server *server = segmenting->request->server;
+    if (segmenting->queued + 1 >= (size_t)server->options->prompt_queue)
+        return;
     struct strand *strand = calloc(1, sizeof *strand);
     if (strand && submit_strand(segmenting, strand)) {
         segmenting->queued++;
@@ -196,7 +200,11 @@ static void run(struct pool_job *job, struct worker *worker) {
         return;
     }
     pthread_mutex_lock(&segmenting->mutex);
-    if (!has_more(segmenting) || (segmenting->strands > 1 && others_wait(segmenting))) {
+    if (segmenting->strands > 1 && others_wait(segmenting)) {
+        leave(strand);
+        return;
+    }
+    if (!has_more(segmenting)) {
         struct preparations *preparations = segmenting->request->server->preparations;
         struct record *record = record_hold(segmenting->record);
         leave(strand);
@@ -217,12 +225,18 @@ static void run(struct pool_job *job, struct worker *worker) {
 static void expire(struct pool_job *job) {
     struct strand *strand = (struct strand *)job;
     struct segmenting *segmenting = strand->segmenting;
+    const bool draining = atomic_load(&segmenting->request->server->draining);
+    const bool late = job->deadline_ns != 0 && clock_now_ns() >= job->deadline_ns;
     pthread_mutex_lock(&segmenting->mutex);
     segmenting->queued--;
+    if (!draining && !late && segmenting->strands > 1) { /* the others go on */
+        leave(strand);
+        return;
+    }
     pthread_mutex_unlock(&segmenting->mutex);
-    if (atomic_load(&segmenting->request->server->draining))
+    if (draining)
         leave_failed(strand, PROBLEM_DRAINING, "the daemon is stopping");
-    else if (job->deadline_ns == 0 || clock_now_ns() < job->deadline_ns)
+    else if (!late)
         leave_failed(strand, PROBLEM_OVERLOADED, "others wait, and the client has closed its side");
     else
         leave_failed(strand, PROBLEM_DEADLINE, "the prompt waited for longer than prompt_deadline");

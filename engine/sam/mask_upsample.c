@@ -251,17 +251,3 @@ enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *lo
     describe(&tracer, areas, segment);
     return STATUS_OK;
 }
-
-enum status mask_upsample(const float *logits, const struct geometry *geometry, float threshold,
-                          struct segment *segment, struct error *error) {
-    memset(segment, 0, sizeof *segment);
-    struct mask_upsampler *upsampler = malloc(sizeof *upsampler);
-    if (!upsampler)
-        return error_set(error, STATUS_NO_MEMORY, "no memory to upsample a mask");
-    enum status status = mask_upsampler_init(upsampler, geometry, error);
-    if (status == STATUS_OK)
-        status = mask_upsampler_run(upsampler, logits, threshold, segment, error);
-    mask_upsampler_free(upsampler);
-    free(upsampler);
-    return status;
-}

@@ -34,8 +34,4 @@ void mask_upsampler_free(struct mask_upsampler *upsampler);
 enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *logits,
                                float threshold, struct segment *segment, struct error *error);
 
-/* The same for one mask alone. */
-enum status mask_upsample(const float *logits, const struct geometry *geometry, float threshold,
-                          struct segment *segment, struct error *error);
-
 #endif

@@ -137,7 +137,7 @@ struct depthwise weights_depthwise(struct weights *weights, const char *parent,
     for (size_t c = 0; packed && c < channels; c++)
         for (size_t tap = 0; tap < 9; tap++)
             packed[tap * channels + c] = weight[c * 9 + tap];
-    return (struct depthwise){packed, weights_get(weights, parent, module, "bias"), channels};
+    return (struct depthwise){packed, weights_get(weights, parent, module, "bias")};
 }
 
 struct linear weights_conv_transpose(struct weights *weights, const char *parent,

@@ -35,7 +35,6 @@ struct layer_norm {
 struct depthwise {
     const float *weights; /* [9][channels] */
     const float *bias;    /* [channels] */
-    size_t channels;
 };
 
 /* The tensor "parent.module.name". */

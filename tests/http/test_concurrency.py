@@ -196,6 +196,33 @@ class Lists(ManyCase):
                 self.assertAlmostEqual(mask["predicted_iou"], iou, places=4)
 
 
+class ListsBesideUploads(ManyCase):
+    """More workers than prompts are given while uploads want them too: a list's own turns wait for each other."""
+
+    flags = ("--workers", "4")
+
+    def test_a_client_that_sends_no_more_gets_its_list(self):
+        self.upload_disc()
+        over = threading.Event()
+
+        def upload():
+            for i in range(1000):
+                if over.is_set():
+                    break
+                self.post(f"/v1/images?id=other-{i}", images.disc(10 + i % 90))
+
+        uploads = threading.Thread(target=upload)
+        uploads.start()
+        try:
+            connection = self.raw()
+            connection.send(post("/v1/images/disc/segment", {"prompts": [PROMPT] * 60}))
+            connection.finish()
+            self.assertEqual(connection.answer().status, 200)
+        finally:
+            over.set()
+            uploads.join()
+
+
 class Queues(ManyCase):
     """One worker, and room for one waiting prompt and one waiting image."""
 

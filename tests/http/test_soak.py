@@ -114,7 +114,7 @@ class Soak(DaemonCase):
         for kind in ("prompt", "health", "look", "list", "upload", "unknown", "wrong"):
             self.assertGreater(self.answered.get(kind, 0), 0, self.answered)
         wait_until(lambda: self.daemon.files() <= files + 2, 10, "connections are closed")
-        time.sleep(2)
+        time.sleep(4)  # again
         records = self.request("GET", "/v1/images").json()["images"]
         self.assertEqual([record["id"] for record in records], sorted(KNOWN))
         if SLOWDOWN <= 1:  # sanitizers keep what is freed

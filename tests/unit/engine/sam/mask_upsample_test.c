@@ -6,6 +6,7 @@
 #include "engine/sam/mask_upsample.h"
 #include "engine/sam/prompt_encoder.h"
 #include "tests/unit/engine/naive.h"
+#include "tests/unit/engine/sam/model_fixture.h"
 #include "tests/unit/suites.h"
 
 enum { LOW = SAM_LOW_RES, SQUARE = 1024 };
@@ -122,7 +123,7 @@ static void check(const float *low, const struct geometry *geometry, const doubl
     struct segment segment;
     struct error error = {0};
     memset(&segment, 0x55, sizeof segment);
-    ck_assert_int_eq(mask_upsample(low, geometry, (float)threshold, &segment, &error), STATUS_OK);
+    ck_assert_int_eq(upsample_mask(low, geometry, (float)threshold, &segment, &error), STATUS_OK);
     uint8_t *pixels = pixels_of(&segment.mask, geometry);
     check_mask(pixels, logits, total, threshold);
     check_numbers(&segment, pixels);
@@ -178,7 +179,7 @@ START_TEST(nothing_of_the_padding) {
     struct segment segment;
     for (int i = 0; i < LOW * LOW; i++)
         low[i] = i / LOW < 78 ? -1.5f : 9;
-    ck_assert_int_eq(mask_upsample(low, &geometry, 0, &segment, NULL), STATUS_OK);
+    ck_assert_int_eq(upsample_mask(low, &geometry, 0, &segment, NULL), STATUS_OK);
     ck_assert_uint_eq(segment.area, 0);
     ck_assert_uint_eq(segment.mask.count, 1);
     ck_assert_uint_eq(segment.mask.counts[0], 300000);
@@ -204,7 +205,7 @@ START_TEST(all_above_and_all_below) {
         struct segment segment;
         for (int j = 0; j < LOW * LOW; j++)
             low[j] = cases[i].value;
-        ck_assert_int_eq(mask_upsample(low, &geometry, 0, &segment, NULL), STATUS_OK);
+        ck_assert_int_eq(upsample_mask(low, &geometry, 0, &segment, NULL), STATUS_OK);
         ck_assert_uint_eq(segment.mask.count, cases[i].count);
         ck_assert_uint_eq(segment.mask.counts[0], cases[i].area ? 0 : 30000);
         ck_assert_uint_eq(segment.area, cases[i].area);
@@ -218,7 +219,7 @@ END_TEST
 
 static struct segment upsample(const float *low, const struct geometry *geometry) {
     struct segment segment;
-    ck_assert_int_eq(mask_upsample(low, geometry, 0.25f, &segment, NULL), STATUS_OK);
+    ck_assert_int_eq(upsample_mask(low, geometry, 0.25f, &segment, NULL), STATUS_OK);
     return segment;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/sam/mask_upsample.h"
 #include "engine/weights/mobile_sam_tensors.h"
 
 void model_fixture_write(const struct model_fixture *fixture, const char *path,
@@ -53,4 +54,18 @@ void model_fixture_free(struct model_fixture *fixture) {
     random_weights_free(&fixture->random);
     unlink(fixture->path);
     rmdir(fixture->directory);
+}
+
+enum status upsample_mask(const float *logits, const struct geometry *geometry, float threshold,
+                          struct segment *segment, struct error *error) {
+    memset(segment, 0, sizeof *segment);
+    struct mask_upsampler *upsampler = malloc(sizeof *upsampler);
+    if (!upsampler)
+        return error_set(error, STATUS_NO_MEMORY, "no memory to upsample a mask");
+    enum status status = mask_upsampler_init(upsampler, geometry, error);
+    if (status == STATUS_OK)
+        status = mask_upsampler_run(upsampler, logits, threshold, segment, error);
+    mask_upsampler_free(upsampler);
+    free(upsampler);
+    return status;
 }

@@ -26,4 +26,8 @@ void model_fixture_free(struct model_fixture *fixture); /* removes the file */
 void model_fixture_write(const struct model_fixture *fixture, const char *path,
                          const char *architecture, size_t count);
 
+/* One mask alone through a mask_upsampler of its own. */
+enum status upsample_mask(const float *logits, const struct geometry *geometry, float threshold,
+                          struct segment *segment, struct error *error);
+
 #endif

@@ -144,7 +144,7 @@ static void segments_by_parts(const struct prompt *prompt,
     at.output.logits = obtain(sizeof(float) * SAM_MASK_TOKENS * SAM_MASK_VALUES);
     run_on_pool(2, mask_decoder_tile_scratch_bytes(), run_parts, &at);
     for (size_t i = 0; i < SAM_MASK_TOKENS; i++) {
-        ck_assert_int_eq(mask_upsample(at.output.logits + i * SAM_MASK_VALUES, &embedding->geometry,
+        ck_assert_int_eq(upsample_mask(at.output.logits + i * SAM_MASK_VALUES, &embedding->geometry,
                                        prompt->threshold, &segments[i], NULL),
                          STATUS_OK);
         segments[i].predicted_iou = at.output.iou[i];
