@@ -53,8 +53,11 @@ ISA_avx2       := -mavx2 -mfma -mf16c
 ISA_avx512     := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 ISA_avx512_bf16 := $(ISA_avx512) -mavx512bf16
 ISA_wide       := $(ISA_avx2) -DWIDTH=16 -Wno-psabi
-SIMD_OBJECTS   := $(foreach isa,$(ISAS),$(SIMD_SOURCES:%.c=$(BUILD)/obj/%.$(isa).o))
-TEST_SIMD_OBJECTS := $(foreach isa,$(TEST_ISAS),$(SIMD_SOURCES:%.c=$(BUILD)/obj/%.$(isa).o))
+# Sanitizers leave the kernels of programs alone, or an encode would take ten times as long: they have no threads and no
+# state, only what a tile hands them. The unit tests check the bounds of what they read and write.
+SIMD_OBJECTS   := $(foreach isa,$(ISAS),$(SIMD_SOURCES:%.c=build/obj/%.$(isa).o))
+UNIT_SIMD      := $(if $(filter asan,$(VARIANT)),$(BUILD),build)
+UNIT_SIMD_OBJECTS := $(foreach isa,$(ISAS) $(TEST_ISAS),$(SIMD_SOURCES:%.c=$(UNIT_SIMD)/obj/%.$(isa).o))
 
 IMPORT_SOURCES := $(wildcard engine/weights/import/*.c)
 ENGINE_SOURCES := $(wildcard engine/*.c engine/image/*.c engine/kernels/*.c engine/sam/*.c engine/weights/*.c)
@@ -109,7 +112,8 @@ $(BUILD)/fma-peak: $(call object,tests/bench/fma_peak.c) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/unit-tests: $(UNIT_OBJECTS) $(TEST_SIMD_OBJECTS) $(SERVER_OBJECTS) $(API_OBJECTS) $(IMPORT_OBJECTS) $(ENGINE_OBJECTS)
+$(BUILD)/unit-tests: $(UNIT_OBJECTS) $(UNIT_SIMD_OBJECTS) $(SERVER_OBJECTS) $(API_OBJECTS) $(IMPORT_OBJECTS) \
+                     $(filter-out $(SIMD_OBJECTS),$(ENGINE_OBJECTS))
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
 
@@ -118,19 +122,21 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-# ThreadSanitizer leaves the kernels alone: they have no threads and no state, only what a tile hands them, and an encode
-# would take five times as long.
-SIMD_CFLAGS = $(filter-out -fsanitize=thread,$(CFLAGS)) -O3
+PLAIN_CFLAGS = $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -O3
+CHECKED_CFLAGS = $(CFLAGS) -O3
 define simd_rule
-$(BUILD)/obj/engine/kernels/simd/%.$(1).o: engine/kernels/simd/%.c Makefile
+$(2)/obj/engine/kernels/simd/%.$(1).o: engine/kernels/simd/%.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC)
-	$(Q)$(CC) $(CPPFLAGS) $$(SIMD_CFLAGS) $(ISA_$(1)) -DKERNEL_ISA=$(1) -MMD -MP -c $$< -o $$@
+	$(Q)$(CC) $(CPPFLAGS) $$($(3)) $(ISA_$(1)) -DKERNEL_ISA=$(1) -MMD -MP -c $$< -o $$@
 endef
-$(foreach isa,$(ISAS) $(TEST_ISAS),$(eval $(call simd_rule,$(isa))))
+$(foreach isa,$(ISAS) $(TEST_ISAS),$(eval $(call simd_rule,$(isa),build,PLAIN_CFLAGS)))
+ifeq ($(VARIANT),asan)
+$(foreach isa,$(ISAS) $(TEST_ISAS),$(eval $(call simd_rule,$(isa),$(BUILD),CHECKED_CFLAGS)))
+endif
 
 # The pixels of a mask must not depend on whether a product and its sum are rounded once or twice.
-$(BUILD)/obj/engine/kernels/simd/mask_column.%.o: CFLAGS += -ffp-contract=off
+build/obj/engine/kernels/simd/mask_column.%.o $(BUILD)/obj/engine/kernels/simd/mask_column.%.o: CFLAGS += -ffp-contract=off
 
 # ONNX's own schema, from Debian's libonnx-dev, becomes a parser by protobuf-c.
 ONNX_PROTO_DIR := /usr/include/onnx
