@@ -65,16 +65,20 @@ class Stop(unittest.TestCase):
 
     def test_what_is_in_flight_is_answered(self):
         daemon = self.start()
-        upload, prompt, watch = self.raw(daemon), self.raw(daemon), client.Client(daemon.port)
-        upload.send(post("/v1/images?id=late", images.disc()))
-        wait_until(lambda: watch.request("GET", "/v1/images/late").status == 200, 10, "a claim")
-        prompt.send(post("/v1/images/late/segment", PROMPT))
+        watch = client.Client(daemon.port)
+        uploads = [self.raw(daemon) for _ in range(7)]
+        for number, upload in enumerate(uploads):  # the last is in flight while the others encode
+            path = f"/v1/images/{number}"
+            upload.send(post(f"/v1/images?id={number}", images.disc(seed=number)))
+            wait_until(lambda: watch.request("GET", path).status == 200, 10, "a claim")
+        prompt = self.raw(daemon)
+        prompt.send(post(path + "/segment", PROMPT))
         time.sleep(seconds(0.2))  # it is read
         daemon.signal()
         daemon.wait_event("draining")
         wait_until(daemon.refuses, 5, "nobody listens")
         self.assertTrue(daemon.alive())
-        for connection, status in ((upload, 201), (prompt, 200)):
+        for connection, status in ((uploads[-1], 201), (prompt, 200)):
             answer = connection.answer("POST")
             self.assertEqual(answer.check().status, status, answer)
             self.assertEqual(answer.header("Connection"), "close")
