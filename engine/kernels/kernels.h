@@ -27,8 +27,8 @@ enum activation {
  * nine inputs, with the weights in the order in which the product reads them. */
 struct packed_linear {
     const float *panels;         /* [out / KERNEL_CHANNEL_STEP][in][KERNEL_CHANNEL_STEP] */
-    const uint16_t *panels_bf16; /* [out / KERNEL_CHANNEL_STEP][in / 2][KERNEL_CHANNEL_STEP][2], for
-                                    linear_bf16 instead */
+    const uint16_t *panels_bf16; /* [out / KERNEL_CHANNEL_STEP][in / 2][KERNEL_CHANNEL_STEP][2], in
+                                    place of panels: `in` is even, at most LINEAR_BF16_DEPTH_MAX */
     const float *bias;           /* [out], or NULL */
     size_t in, out;              /* out: a multiple of KERNEL_CHANNEL_STEP */
 };
@@ -69,6 +69,20 @@ struct panel_product {
     enum activation activation;
 };
 
+/* All rows contiguous; the rest is for the caller to set. */
+static inline struct linear_rows linear_rows_of(const struct packed_linear *linear, const float *x,
+                                                size_t rows, float *y) {
+    return (struct linear_rows){
+        .x = {x},
+        .pieces = 1,
+        .x_stride = linear->in,
+        .added_stride = linear->out,
+        .y = y,
+        .y_stride = linear->out,
+        .rows = rows,
+    };
+}
+
 /* Multi-head self-attention within one window, with relative position biases (TinyViT: Wu et al.,
  * arXiv:2207.10666; Attention in mobile_sam/modeling/tiny_vit_sam.py). */
 struct window_attention {
@@ -106,13 +120,10 @@ struct mask_taps;
 struct kernels {
     const char *isa;
 
+    /* Where the layer has panels_bf16, x and the weights are in bfloat16 and the sums in float.
+     * fast_bf16: the CPU has an instruction for that (AVX-512-BF16); elsewhere it is slower. */
     void (*linear)(const struct packed_linear *linear, const struct linear_rows *rows);
-
-    /* The same with x and the weights in bfloat16 and sums in float. `in` is even and at most
-     * LINEAR_BF16_DEPTH_MAX. fast_bf16: the CPU has an instruction for it (AVX-512-BF16);
-     * elsewhere it is slower than linear. */
     bool fast_bf16;
-    void (*linear_bf16)(const struct packed_linear *linear, const struct linear_rows *rows);
 
     /* bfloat16, the upper half of a float, rounded to nearest even. */
     void (*to_bf16)(const float *x, uint16_t *rounded, size_t n);

@@ -7,17 +7,10 @@
 /* y = activation(x W^T + b), with y's own values added before the activation when it accumulates */
 static void project(const struct decoding *job, const struct packed_linear *linear, const float *x,
                     size_t rows, enum activation activation, bool accumulate, float *y) {
-    job->kernels->linear(linear, &(struct linear_rows){
-                                     .x = {x},
-                                     .pieces = 1,
-                                     .x_stride = linear->in,
-                                     .added = accumulate ? y : NULL,
-                                     .added_stride = linear->out,
-                                     .y = y,
-                                     .y_stride = linear->out,
-                                     .rows = rows,
-                                     .activation = activation,
-                                 });
+    struct linear_rows product = linear_rows_of(linear, x, rows, y);
+    product.added = accumulate ? y : NULL;
+    product.activation = activation;
+    job->kernels->linear(linear, &product);
 }
 
 static void project_tokens(const struct decoding *job, const struct projection *projection,
@@ -291,14 +284,10 @@ static void join_heads(struct decoding *job) {
             .in = SAM_DIM,
             .out = CROSS_HEAD,
         };
-        job->kernels->linear(&project_head, &(struct linear_rows){
-                                                .x = {at->by_row + head * t * SAM_DIM},
-                                                .pieces = 1,
-                                                .x_stride = SAM_DIM,
-                                                .y = at->attended + out,
-                                                .y_stride = SAM_CROSS_DIM,
-                                                .rows = t,
-                                            });
+        struct linear_rows product =
+            linear_rows_of(&project_head, at->by_row + head * t * SAM_DIM, t, at->attended + out);
+        product.y_stride = SAM_CROSS_DIM;
+        job->kernels->linear(&project_head, &product);
     }
 }
 

@@ -45,22 +45,6 @@ static struct mlp load_mlp(struct weights *weights, const char *path) {
                          weights_packed_linear(weights, path, "layers.2")}};
 }
 
-/* The head's four outputs as the product wants them: zeros follow. */
-static struct mlp load_iou_head(struct weights *weights) {
-    const char *path = "mask_decoder.iou_prediction_head";
-    const size_t step = KERNEL_CHANNEL_STEP;
-    struct linear last = weights_linear(weights, path, "layers.2");
-    float *panel = weights_pack(weights, step * SAM_DIM), *bias = weights_pack(weights, step);
-    for (size_t o = 0; panel && bias && o < step; o++) {
-        bias[o] = o < last.out ? last.bias[o] : 0.0f;
-        for (size_t i = 0; i < SAM_DIM; i++)
-            panel[i * step + o] = o < last.out ? last.weight[o * SAM_DIM + i] : 0.0f;
-    }
-    return (struct mlp){{weights_packed_linear(weights, path, "layers.0"),
-                         weights_packed_linear(weights, path, "layers.1"),
-                         {.panels = panel, .bias = bias, .in = SAM_DIM, .out = step}}};
-}
-
 static const float *load_output_tokens(struct weights *weights) {
     const float *iou = weights_get(weights, "mask_decoder", "iou_token", "weight");
     const float *masks = weights_get(weights, "mask_decoder", "mask_tokens", "weight");
@@ -89,5 +73,5 @@ void mask_decoder_load(struct mask_decoder *decoder, const struct prompt_encoder
         snprintf(path, sizeof path, "mask_decoder.output_hypernetworks_mlps.%d", i);
         decoder->hypernetworks[i] = load_mlp(weights, path);
     }
-    decoder->iou_head = load_iou_head(weights);
+    decoder->iou_head = load_mlp(weights, "mask_decoder.iou_prediction_head");
 }

@@ -94,27 +94,9 @@ void mask_upsampler_free(struct mask_upsampler *upsampler) {
 
 /* ---- the logits by columns --------------------------------------------------------------- */
 
-typedef float vfloat4 __attribute__((vector_size(16)));
-
-/* Writes 4 x 4 values, rows and columns exchanged. */
-static void transpose_4x4(const float *from, float *to) {
-    vfloat4 row[4], column[4];
-    for (int i = 0; i < 4; i++)
-        memcpy(&row[i], from + i * LOW_RES, sizeof *row);
-    vfloat4 a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
-    vfloat4 b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-    vfloat4 c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
-    vfloat4 d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-    column[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
-    column[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-    column[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
-    column[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
-    for (int i = 0; i < 4; i++)
-        memcpy(to + i * LOW_RES, &column[i], sizeof *column);
-}
-
 /* One row of blocks. False: not all values are finite. */
-static bool take_block(const float *rows, int block, struct mask_logits *logits) {
+static bool take_block(const struct kernels *kernels, const float *rows, int block,
+                       struct mask_logits *logits) {
     float low[LOW_RES], high[LOW_RES];
     uint32_t strange[LOW_RES] = {0}, any = 0; /* not finite */
     memcpy(low, rows, sizeof low);
@@ -134,17 +116,17 @@ static bool take_block(const float *rows, int block, struct mask_logits *logits)
     }
     /* 16 x 16 at a time: whole cache lines on both sides */
     for (int left = 0; left < LOW_RES; left += LOW_RES_BLOCK)
-        for (int y = 0; y < LOW_RES_BLOCK; y += 4)
-            for (int x = left; x < left + LOW_RES_BLOCK; x += 4)
-                transpose_4x4(rows + y * LOW_RES + x,
-                              &logits->columns[x][block * LOW_RES_BLOCK + y]);
+        kernels->transpose(rows + left, LOW_RES, LOW_RES_BLOCK, LOW_RES_BLOCK,
+                           &logits->columns[left][block * LOW_RES_BLOCK], LOW_RES);
     return !any;
 }
 
-static void take_logits(const float *values, int blocks, struct mask_logits *logits) {
+static void take_logits(struct mask_upsampler *upsampler, const float *values) {
+    struct mask_logits *logits = &upsampler->logits;
     logits->finite = true;
-    for (int block = 0; block < blocks; block++)
-        logits->finite &= take_block(values + block * LOW_RES_BLOCK * LOW_RES, block, logits);
+    for (int block = 0; block < upsampler->rows.blocks; block++)
+        logits->finite &=
+            take_block(upsampler->kernels, values + block * LOW_RES_BLOCK * LOW_RES, block, logits);
 }
 
 /* ---- the runs ---------------------------------------------------------------------------- */
@@ -238,7 +220,7 @@ enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *lo
                             .bottom = -1};
     size_t areas[MASK_THRESHOLDS] = {0};
     memset(segment, 0, sizeof *segment);
-    take_logits(logits, upsampler->rows.blocks, &upsampler->logits);
+    take_logits(upsampler, logits);
     trace_columns(upsampler, threshold, &tracer, areas);
     size_t pixels = (size_t)mask.height * (size_t)mask.width;
     if (!tracer.failed && tracer.traced < pixels)

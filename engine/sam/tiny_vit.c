@@ -22,7 +22,7 @@ static void neck1_tile(void *argument, size_t index, struct worker *worker) {
         float *output = job->between + row * NECK_COLUMNS * c;
         memset(output, 0, c * sizeof *output);
         output += c;
-        linear_run(vit, &vit->neck1, job->input + row * EMBED_SIDE * in, EMBED_SIDE, NULL,
+        run_linear(vit, &vit->neck1, job->input + row * EMBED_SIDE * in, EMBED_SIDE, NULL,
                    ACTIVATION_NONE, output);
         vit->kernels->layer_norm(output, EMBED_SIDE, c, vit->neck_norm1.weight,
                                  vit->neck_norm1.bias, LAYER_NORM_2D_EPSILON, output);
@@ -43,7 +43,7 @@ static void neck2_tile(void *argument, size_t index, struct worker *worker) {
         rows.x[j] =
             row == 0 || row > EMBED_SIDE ? NULL : job->between + (row - 1) * NECK_COLUMNS * c;
     }
-    run_linear(vit, &vit->neck2, &rows);
+    vit->kernels->linear(&vit->neck2, &rows);
     vit->kernels->layer_norm(output, EMBED_SIDE, c, vit->neck_norm2.weight, vit->neck_norm2.bias,
                              LAYER_NORM_2D_EPSILON, output);
 }

@@ -123,7 +123,7 @@ static void attention_tile(void *argument, size_t index, struct worker *worker) 
         gather_window(job, &place, normal + tokens * c);
         tokens += place.rows * place.columns;
     }
-    linear_run(job->vit, &block->qkv, normal, tokens, NULL, ACTIVATION_NONE, qkv);
+    run_linear(job->vit, &block->qkv, normal, tokens, NULL, ACTIVATION_NONE, qkv);
     float *attended = normal; /* the normalised tokens are not needed any more */
     tokens = 0;
     for (size_t window = first; window < last; window++) {
@@ -135,7 +135,7 @@ static void attention_tile(void *argument, size_t index, struct worker *worker) 
         attend_window(job, &place, its_qkv, scratch, attended + tokens * c);
         tokens += there;
     }
-    linear_run(job->vit, &block->projection, attended, tokens, NULL, ACTIVATION_NONE, qkv);
+    run_linear(job->vit, &block->projection, attended, tokens, NULL, ACTIVATION_NONE, qkv);
     tokens = 0;
     for (size_t window = first; window < last; window++) {
         struct place place = place_of(stage, kept_window(job, window));
@@ -179,8 +179,8 @@ static void run_mlp(const struct block_job *job, float *tokens, size_t count, fl
     float *normal = scratch, *hidden = scratch + count * c;
     job->vit->kernels->layer_norm(tokens, count, c, block->mlp_norm.weight, block->mlp_norm.bias,
                                   LAYER_NORM_EPSILON, normal);
-    linear_run(job->vit, &block->fc1, normal, count, NULL, ACTIVATION_GELU, hidden);
-    linear_run(job->vit, &block->fc2, hidden, count, tokens, ACTIVATION_NONE, tokens);
+    run_linear(job->vit, &block->fc1, normal, count, NULL, ACTIVATION_GELU, hidden);
+    run_linear(job->vit, &block->fc2, hidden, count, tokens, ACTIVATION_NONE, tokens);
 }
 
 /* The depthwise convolution and the MLP, for some of the rows that are to be computed. */

@@ -73,7 +73,7 @@ static void patch_embed_tile(void *argument, size_t index, struct worker *worker
         };
         for (size_t j = 0; j < 3; j++)
             conv.x[j] = pixels + (2 * i + j) * PIXEL_ROW;
-        run_linear(vit, &vit->patch1, &conv);
+        vit->kernels->linear(&vit->patch1, &conv);
     }
     for (size_t i = 0; i < count; i++) {
         struct linear_rows conv = {
@@ -86,7 +86,7 @@ static void patch_embed_tile(void *argument, size_t index, struct worker *worker
         for (size_t j = 0; j < 3; j++)
             conv.x[j] =
                 first1 + (ptrdiff_t)(2 * i + j) < 0 ? NULL : rows1 + (2 * i + j) * row1_floats;
-        run_linear(vit, &vit->patch2, &conv);
+        vit->kernels->linear(&vit->patch2, &conv);
     }
 }
 
@@ -141,7 +141,7 @@ static float *ring_row(const struct mbconv_tile *tile, size_t row) {
 static void expand_row(const struct mbconv_tile *tile, size_t row) {
     const struct mbconv_job *job = tile->job;
     size_t at = row * job->conv->side + tile->left;
-    linear_run(job->vit, &job->conv->expand, job->input + at * job->conv->expand.in,
+    run_linear(job->vit, &job->conv->expand, job->input + at * job->conv->expand.in,
                tile->right - tile->left, NULL, ACTIVATION_GELU, ring_row(tile, row));
 }
 
@@ -167,7 +167,7 @@ static void spread_and_project_row(const struct mbconv_tile *tile, size_t row) {
     };
     job->vit->kernels->depthwise3x3(&depthwise);
     size_t at = row * output_side + tile->column;
-    linear_run(job->vit, &conv->project, tile->spread, tile->columns,
+    run_linear(job->vit, &conv->project, tile->spread, tile->columns,
                conv->residual ? job->input + at * conv->project.out : NULL,
                conv->residual ? ACTIVATION_GELU : ACTIVATION_NONE,
                job->output + at * conv->project.out);

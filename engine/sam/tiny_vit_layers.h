@@ -39,30 +39,14 @@ static inline size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static inline void run_linear(const struct tiny_vit *vit, const struct packed_linear *linear,
-                              const struct linear_rows *rows) {
-    if (linear->panels_bf16)
-        vit->kernels->linear_bf16(linear, rows);
-    else
-        vit->kernels->linear(linear, rows);
-}
-
 /* y = activation(x W^T + bias + added), all rows contiguous. */
-static inline void linear_run(const struct tiny_vit *vit, const struct packed_linear *linear,
+static inline void run_linear(const struct tiny_vit *vit, const struct packed_linear *linear,
                               const float *x, size_t rows, const float *added,
                               enum activation activation, float *y) {
-    struct linear_rows job = {
-        .x = {x},
-        .pieces = 1,
-        .x_stride = linear->in,
-        .added = added,
-        .added_stride = linear->out,
-        .y = y,
-        .y_stride = linear->out,
-        .rows = rows,
-        .activation = activation,
-    };
-    run_linear(vit, linear, &job);
+    struct linear_rows job = linear_rows_of(linear, x, rows, y);
+    job.added = added;
+    job.activation = activation;
+    vit->kernels->linear(linear, &job);
 }
 
 #endif

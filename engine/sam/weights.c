@@ -67,14 +67,16 @@ float *weights_pack(struct weights *weights, size_t count) {
 }
 
 /* One panel of a layer whose weight is [out][in][taps]: KERNEL_CHANNEL_STEP outputs side by side,
- * [taps][in] rows of them. */
+ * [taps][in] rows of them; beyond the last output, zeros. */
 static void fill_panel(const struct linear *linear, size_t taps, size_t first, float *panel) {
     const size_t step = KERNEL_CHANNEL_STEP;
     for (size_t o = 0; o < step; o++)
         for (size_t i = 0; i < linear->in; i++)
             for (size_t tap = 0; tap < taps; tap++)
                 panel[(tap * linear->in + i) * step + o] =
-                    linear->weight[((first + o) * linear->in + i) * taps + tap];
+                    first + o < linear->out
+                        ? linear->weight[((first + o) * linear->in + i) * taps + tap]
+                        : 0.0f;
 }
 
 /* The panel as linear_bf16 reads it: of each two rows, the two weights of an output lie side by
@@ -90,24 +92,33 @@ static void round_panel(const struct kernels *kernels, const float *panel, size_
     }
 }
 
+static const float *pad_bias(struct weights *weights, const struct linear *linear, size_t out) {
+    if (!linear->bias || out == linear->out)
+        return linear->bias;
+    float *bias = weights_pack(weights, out);
+    for (size_t o = 0; bias && o < out; o++)
+        bias[o] = o < linear->out ? linear->bias[o] : 0.0f;
+    return bias;
+}
+
 /* taps: 1, or 9 of a 3x3 convolution. */
 static struct packed_linear pack_linear(struct weights *weights, const struct linear *linear,
                                         size_t taps) {
-    const size_t depth = linear->in * taps, values = linear->out * depth;
-    const size_t panel_values = KERNEL_CHANNEL_STEP * depth;
-    struct packed_linear packed = {.bias = linear->bias, .in = depth, .out = linear->out};
+    const size_t step = KERNEL_CHANNEL_STEP, depth = linear->in * taps;
+    const size_t out = (linear->out + step - 1) / step * step, values = out * depth;
+    struct packed_linear packed = {.bias = pad_bias(weights, linear, out), .in = depth, .out = out};
     float *panels = weights_pack(weights, weights->bf16 ? values / 2 : values);
     if (!panels)
         return packed;
     if (!weights->bf16) {
-        for (size_t o = 0; o < linear->out; o += KERNEL_CHANNEL_STEP)
+        for (size_t o = 0; o < out; o += step)
             fill_panel(linear, taps, o, panels + o * depth);
         packed.panels = panels;
         return packed;
     }
     uint16_t *rounded = (void *)panels;
-    float *panel = malloc(panel_values * sizeof *panel);
-    for (size_t o = 0; panel && o < linear->out; o += KERNEL_CHANNEL_STEP) {
+    float *panel = malloc(step * depth * sizeof *panel);
+    for (size_t o = 0; panel && o < out; o += step) {
         fill_panel(linear, taps, o, panel);
         round_panel(weights->bf16, panel, depth, rounded + o * depth);
     }

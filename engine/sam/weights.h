@@ -50,7 +50,8 @@ struct linear weights_linear(struct weights *weights, const char *parent, const 
 /* Room for count floats, 64-byte aligned; NULL after a failure. */
 float *weights_pack(struct weights *weights, size_t count);
 
-/* The same, packed for kernels->linear, or for linear_bf16 while weights->bf16 is set. */
+/* The same, packed for kernels->linear, in bfloat16 while weights->bf16 is set. Outputs are made up
+ * to a multiple of KERNEL_CHANNEL_STEP by zeros. */
 struct packed_linear weights_packed_linear(struct weights *weights, const char *parent,
                                            const char *module);
 

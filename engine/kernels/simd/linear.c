@@ -35,8 +35,8 @@ static void run_part(const struct packed_linear *linear, const struct linear_row
             WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, linear, job, part, row, out)
         else
             WITH_CONSTANT_ROWS(rows, block, 1, linear, job, part, row, out)
-        if (part->last && job->activation != ACTIVATION_NONE)
-            activate_block(job, rows, panels * PANEL, row, out);
+        if (part->last)
+            activate_block(job, rows, panels, row, out);
     }
 }
 
@@ -68,6 +68,10 @@ static void run_panels(const struct packed_linear *linear, const struct linear_r
 }
 
 void KERNEL(linear)(const struct packed_linear *linear, const struct linear_rows *job) {
+    if (linear->panels_bf16) {
+        KERNEL(linear_bf16)(linear, job);
+        return;
+    }
     for (size_t out = 0, panels; out < linear->out; out += panels * PANEL) {
         panels = linear->out - out >= BLOCK_PANELS * PANEL ? BLOCK_PANELS : 1;
         run_panels(linear, job, out, panels);

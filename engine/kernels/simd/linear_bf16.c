@@ -113,8 +113,7 @@ void KERNEL(linear_bf16)(const struct packed_linear *linear, const struct linear
                 WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, linear, job, &rounded, row, out)
             else
                 WITH_CONSTANT_ROWS(rows, block, 1, linear, job, &rounded, row, out)
-            if (job->activation != ACTIVATION_NONE)
-                activate_block(job, rows, panels * PANEL, row, out);
+            activate_block(job, rows, panels, row, out);
         }
     }
 }

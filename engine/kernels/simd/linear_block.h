@@ -2,7 +2,6 @@
 #ifndef ENGINE_KERNELS_SIMD_LINEAR_BLOCK_H
 #define ENGINE_KERNELS_SIMD_LINEAR_BLOCK_H
 
-#include "engine/kernels/simd/activation.h"
 #include "engine/kernels/simd/product.h"
 
 /* Where a block lies in y. A depth in parts adds to what the first part left there. */
@@ -34,18 +33,11 @@ static ALWAYS_INLINE void finish_block(size_t rows, size_t panels,
     }
 }
 
-/* Of what was just written, and is in the first-level cache. */
-static inline void activate_block(const struct linear_rows *job, size_t rows, size_t width,
+static inline void activate_block(const struct linear_rows *job, size_t rows, size_t panels,
                                   size_t row, size_t out) {
-    for (size_t i = row; i < row + rows; i++) {
-        float *y = job->y + i * job->y_stride + out;
-        if (job->activation == ACTIVATION_GELU)
-            for (size_t j = 0; j < width; j += WIDTH)
-                store(y + j, gelu(load(y + j)));
-        else
-            for (size_t j = 0; j < width; j += WIDTH)
-                store(y + j, relu(load(y + j)));
-    }
+    for (size_t i = 0; job->activation != ACTIVATION_NONE && i < panels; i++)
+        activate_panel(job->y + row * job->y_stride + out + i * PANEL, rows, job->y_stride,
+                       job->activation);
 }
 
 #endif

@@ -1,7 +1,6 @@
 /* Products and norms of matrices whose columns come in panels. */
 #include <math.h>
 
-#include "engine/kernels/simd/activation.h"
 #include "engine/kernels/simd/kernels_isa.h"
 #include "engine/kernels/simd/product.h"
 
@@ -14,11 +13,7 @@ static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_p
     const float *a = job->a + row * job->a_stride;
     struct panels b = {job->b + panel * job->b_panel, job->b_stride, job->b_panel};
     float *c = job->c + row * job->c_stride + panel * job->c_panel;
-#pragma GCC unroll 12
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 8
-        for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
-            sums[i][v] = splat(0.0f);
+    clear_block(rows, panels, sums);
     for (size_t piece = 0; piece < job->pieces; piece++, b.at += job->depth * job->b_stride)
         multiply(rows, panels, a + piece * job->a_piece, job->a_stride, job->depth, b, sums);
 #pragma GCC unroll 12
@@ -34,28 +29,6 @@ static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_p
     }
 }
 
-/* n rows of one panel, at a stride, in place. */
-static inline void activate_rows(float *x, size_t n, size_t stride, enum activation activation) {
-    enum { ROWS = GELU_VECTORS / PANEL_VECTORS > 0 ? GELU_VECTORS / PANEL_VECTORS : 1 };
-    size_t row = 0;
-    if (activation == ACTIVATION_GELU && ROWS * PANEL_VECTORS == GELU_VECTORS)
-        for (; row + ROWS <= n; row += ROWS) {
-            vfloat values[GELU_VECTORS];
-#pragma GCC unroll 4
-            for (size_t v = 0; v < GELU_VECTORS; v++)
-                values[v] =
-                    load(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH);
-            gelu_vectors(values, GELU_VECTORS);
-#pragma GCC unroll 4
-            for (size_t v = 0; v < GELU_VECTORS; v++)
-                store(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH,
-                      values[v]);
-        }
-    for (; row < n; row++)
-        for (size_t j = 0; j < PANEL; j += WIDTH)
-            store(x + row * stride + j, activate(load(x + row * stride + j), activation));
-}
-
 void KERNEL(panel_product)(const struct panel_product *job) {
     for (size_t panel = 0, panels; panel < job->panels; panel += panels) {
         panels = job->panels - panel >= BLOCK_PANELS ? BLOCK_PANELS : 1;
@@ -66,8 +39,8 @@ void KERNEL(panel_product)(const struct panel_product *job) {
             else
                 WITH_CONSTANT_ROWS(rows, block, 1, job, row, panel)
             for (size_t p = panel; job->activation != ACTIVATION_NONE && p < panel + panels; p++)
-                activate_rows(job->c + row * job->c_stride + p * job->c_panel, rows, job->c_stride,
-                              job->activation); /* while it is in the first-level cache */
+                activate_panel(job->c + row * job->c_stride + p * job->c_panel, rows, job->c_stride,
+                               job->activation); /* while it is in the first-level cache */
         }
     }
 }
@@ -114,7 +87,7 @@ void KERNEL(panel_norm)(float *x, size_t n, const float *weight, const float *bi
     for (size_t i = 0; i < PANEL; i += WIDTH)
         norm_columns(x + i, n, weight, bias, epsilon);
     if (activation != ACTIVATION_NONE)
-        activate_rows(x, n, PANEL, activation);
+        activate_panel(x, n, PANEL, activation);
 }
 
 /* ---- sums -------------------------------------------------------------------------------- */

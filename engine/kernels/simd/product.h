@@ -4,7 +4,7 @@
 #ifndef ENGINE_KERNELS_SIMD_PRODUCT_H
 #define ENGINE_KERNELS_SIMD_PRODUCT_H
 
-#include "engine/kernels/simd/simd.h"
+#include "engine/kernels/simd/activation.h"
 
 enum {
     PANEL = KERNEL_CHANNEL_STEP, /* columns of b that lie side by side */
@@ -51,6 +51,28 @@ static ALWAYS_INLINE void clear_block(size_t rows, size_t panels,
 #pragma GCC unroll 8
         for (size_t v = 0; v < panels * PANEL_VECTORS; v++)
             sums[row][v] = splat(0.0f);
+}
+
+/* n rows of one panel, at a stride, in place: while they are in the first-level cache. */
+static inline void activate_panel(float *x, size_t n, size_t stride, enum activation activation) {
+    enum { ROWS = GELU_VECTORS / PANEL_VECTORS > 0 ? GELU_VECTORS / PANEL_VECTORS : 1 };
+    size_t row = 0;
+    if (activation == ACTIVATION_GELU && ROWS * PANEL_VECTORS == GELU_VECTORS)
+        for (; row + ROWS <= n; row += ROWS) {
+            vfloat values[GELU_VECTORS];
+#pragma GCC unroll 4
+            for (size_t v = 0; v < GELU_VECTORS; v++)
+                values[v] =
+                    load(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH);
+            gelu_vectors(values, GELU_VECTORS);
+#pragma GCC unroll 4
+            for (size_t v = 0; v < GELU_VECTORS; v++)
+                store(x + (row + v / PANEL_VECTORS) * stride + v % PANEL_VECTORS * WIDTH,
+                      values[v]);
+        }
+    for (; row < n; row++)
+        for (size_t j = 0; j < PANEL; j += WIDTH)
+            store(x + row * stride + j, activate(load(x + row * stride + j), activation));
 }
 
 /* How many rows the next block takes of those that are left: whole blocks, and in the end two

@@ -11,7 +11,6 @@ const struct kernels KERNEL(kernels) = {
 #if defined(__AVX512BF16__)
     .fast_bf16 = true,
 #endif
-    .linear_bf16 = KERNEL(linear_bf16),
     .to_bf16 = KERNEL(to_bf16),
     .panel_product = KERNEL(panel_product),
     .panel_norm = KERNEL(panel_norm),

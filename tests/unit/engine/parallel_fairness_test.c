@@ -2,7 +2,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "tests/unit/engine/pool_fixture.h"
+#include "tests/unit/engine/journal_fixture.h"
 #include "tests/unit/suites.h"
 
 /* ---- a flood ----------------------------------------------------------------------------- */
@@ -174,28 +174,6 @@ END_TEST
 /* ---- turns ------------------------------------------------------------------------------- */
 
 enum { LONG_US = 20000 }; /* against what a busy machine adds to the time of doing nothing */
-
-static struct journal journal;
-static struct gate ended;
-
-static void set_up(void) {
-    journal = (struct journal)JOURNAL_INITIALIZER;
-    ended = (struct gate)GATE_INITIALIZER;
-}
-
-static struct test_job job_of(char name, void (*body)(struct test_job *, struct worker *),
-                              void *argument) {
-    struct test_job job = test_job(name, &journal, &ended);
-    job.body = body;
-    job.argument = argument;
-    return job;
-}
-
-static void finish(struct pool *pool, int jobs, const char *expected) {
-    gate_wait(&ended, jobs);
-    pool_free(pool);
-    ck_assert_str_eq(journal.text, expected);
-}
 
 static void sleep_long(struct test_job *job, struct worker *worker) {
     (void)worker;
@@ -427,7 +405,7 @@ Suite *parallel_fairness_suite(void) {
     suite_add_tcase(suite, shares);
     TCase *turns = tcase_create("turns");
     tcase_set_tags(turns, "concurrency");
-    tcase_add_checked_fixture(turns, set_up, NULL);
+    tcase_add_checked_fixture(turns, journal_begin, NULL);
     tcase_add_test(turns, bulk_work_alone_saves_time_up_for_prompts);
     tcase_add_test(turns, bulk_work_that_has_ended_is_owed_nothing);
     tcase_add_test(turns, a_click_finds_a_worker_when_bulk_work_is_behind);

@@ -3,30 +3,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "tests/unit/engine/pool_fixture.h"
+#include "tests/unit/engine/journal_fixture.h"
 #include "tests/unit/suites.h"
-
-static struct journal journal;
-static struct gate ended;
-
-static void set_up(void) {
-    journal = (struct journal)JOURNAL_INITIALIZER;
-    ended = (struct gate)GATE_INITIALIZER;
-}
-
-static struct test_job job_of(char name, void (*body)(struct test_job *, struct worker *),
-                              void *argument) {
-    struct test_job job = test_job(name, &journal, &ended);
-    job.body = body;
-    job.argument = argument;
-    return job;
-}
-
-static void finish(struct pool *pool, int jobs, const char *expected) {
-    gate_wait(&ended, jobs);
-    pool_free(pool);
-    ck_assert_str_eq(journal.text, expected);
-}
 
 /* ---- interactive first ------------------------------------------------------------------- */
 
@@ -294,7 +272,7 @@ Suite *parallel_lanes_suite(void) {
     Suite *suite = suite_create("parallel_lanes");
     TCase *cases = tcase_create("lanes");
     tcase_set_tags(cases, "concurrency");
-    tcase_add_checked_fixture(cases, set_up, NULL);
+    tcase_add_checked_fixture(cases, journal_begin, NULL);
     tcase_add_test(cases, interactive_jobs_overtake_bulk_jobs);
     tcase_add_test(cases, a_prompt_waits_for_one_tile);
     tcase_add_test(cases, a_prompt_with_tiles_runs_within_a_bulk_job);

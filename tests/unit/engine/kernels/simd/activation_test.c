@@ -50,10 +50,6 @@ START_TEST(bias_add_is_exact) {
 }
 END_TEST
 
-/* What the formula promises, 1.5e-7 for erfc, times |x| / 2, and the roundings of its evaluation.
- */
-static const double GELU_ERROR = 3e-7;
-
 START_TEST(gelu_of_every_size) {
     const struct kernels *kernels = isa_at(_i);
     check_bias_sizes("bias_gelu", kernels->bias_gelu, naive_gelu, GELU_ERROR, GELU_ERROR);

@@ -7,21 +7,12 @@
 #include "tests/unit/engine/naive.h"
 #include "tests/unit/suites.h"
 
-/* As activation_test.c has it. */
-static const double GELU_ERROR = 3e-7;
-
 struct shape {
     size_t width, channels, stride;
     bool above, below, bias;
     bool left, right; /* the row goes on there */
     enum activation activation;
 };
-
-static double activated(double x, enum activation activation) {
-    return activation == ACTIVATION_GELU   ? naive_gelu(x)
-           : activation == ACTIVATION_RELU ? fmax(x, 0)
-                                           : x;
-}
 
 /* The output row in the middle of three input rows, some of which may be outside the image. The sum
  * of the terms' magnitudes is what rounding errors are measured by. */
@@ -43,7 +34,7 @@ static void naive_row(const struct depthwise_row *row, double *output, double *m
                     magnitude += fabs(term);
                 }
             }
-            output[x * row->channels + c] = activated(sum, row->activation);
+            output[x * row->channels + c] = naive_activation(sum, row->activation);
             magnitudes[x * row->channels + c] = magnitude;
         }
     }
