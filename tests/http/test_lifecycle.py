@@ -64,7 +64,7 @@ class Stop(unittest.TestCase):
                 self.assertTrue((masks["SigBlk:"] | masks["SigCgt:"]) & bit, f"thread {task}")
 
     def test_what_is_in_flight_is_answered(self):
-        daemon = self.start()
+        daemon = self.start("--workers", "1")
         watch = client.Client(daemon.port)
         uploads = [self.raw(daemon) for _ in range(7)]
         for number, upload in enumerate(uploads):  # the last is in flight while the others encode
@@ -136,7 +136,7 @@ class Stop(unittest.TestCase):
         self.end(daemon, timeout=20)
 
     def test_a_long_list_of_prompts_does_not_hold_it_up(self):
-        daemon = self.start("--drain-seconds", "1")
+        daemon = self.start("--workers", "1", "--drain-seconds", "1")
         client.request(daemon.port, "POST", "/v1/images?id=disc", images.disc())
         prompts = {"prompts": [PROMPT] * 250}
         lists = [self.raw(daemon) for _ in range(2)]
@@ -153,7 +153,7 @@ class Stop(unittest.TestCase):
 
     def test_what_waits_is_told(self):
         """Encodes that have not begun when draining is over."""
-        daemon = self.start("--drain-seconds", "0")
+        daemon = self.start("--workers", "1", "--drain-seconds", "0")
         uploads = [self.raw(daemon) for _ in range(4)]
         for seed, connection in enumerate(uploads):
             connection.send(post("/v1/images", images.disc(seed=seed)))
