@@ -32,7 +32,7 @@ if "avx512_bf16" in cpu_flags():
 THREADS = (1, 2)
 
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))
-ROUNDS = {"encode": RUNS, "prompt": 4 * RUNS, "first": 2 * RUNS, "list": RUNS, "singles": RUNS}
+ROUNDS = {"encode": RUNS, "prompt": 4 * RUNS, "first": 2 * RUNS, "list": 3 * RUNS, "singles": 3 * RUNS}
 
 # ONNX Runtime's threads go on spinning for some 30 ms after a run; who comes next should have the cores for itself.
 PAUSE_SECONDS = 0.1
