@@ -124,7 +124,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-PLAIN_CFLAGS = $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -O3
+# The same in all variants, which share what is made with it.
+PLAIN_CFLAGS = $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -D_FORTIFY_SOURCE=2 -O3
 CHECKED_CFLAGS = $(CFLAGS) -O3
 define simd_rule
 $(2)/obj/engine/kernels/simd/%.$(1).o: engine/kernels/simd/%.c Makefile
@@ -240,4 +241,4 @@ fmt: ## format the C sources
 clean: ## remove build/ (weights in models/ stay)
 	rm -rf build
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(sort $(shell find $(BUILD)/obj build/obj/engine/kernels/simd -name '*.d' 2>/dev/null))

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct weights_block {
     struct weights_block *next;
@@ -69,14 +70,14 @@ float *weights_pack(struct weights *weights, size_t count) {
 /* One panel of a layer whose weight is [out][in][taps]: KERNEL_CHANNEL_STEP outputs side by side,
  * [taps][in] rows of them; beyond the last output, zeros. */
 static void fill_panel(const struct linear *linear, size_t taps, size_t first, float *panel) {
-    const size_t step = KERNEL_CHANNEL_STEP;
-    for (size_t o = 0; o < step; o++)
+    const size_t step = KERNEL_CHANNEL_STEP, left = linear->out - first;
+    if (left < step)
+        memset(panel, 0, step * linear->in * taps * sizeof *panel);
+    for (size_t o = 0; o < step && o < left; o++)
         for (size_t i = 0; i < linear->in; i++)
             for (size_t tap = 0; tap < taps; tap++)
                 panel[(tap * linear->in + i) * step + o] =
-                    first + o < linear->out
-                        ? linear->weight[((first + o) * linear->in + i) * taps + tap]
-                        : 0.0f;
+                    linear->weight[((first + o) * linear->in + i) * taps + tap];
 }
 
 /* The panel as linear_bf16 reads it: of each two rows, the two weights of an output lie side by

@@ -35,7 +35,7 @@ static ALWAYS_INLINE void finish_block(size_t rows, size_t panels,
 
 static inline void activate_block(const struct linear_rows *job, size_t rows, size_t panels,
                                   size_t row, size_t out) {
-    for (size_t i = 0; job->activation != ACTIVATION_NONE && i < panels; i++)
+    for (size_t i = 0; i < panels; i++)
         activate_panel(job->y + row * job->y_stride + out + i * PANEL, rows, job->y_stride,
                        job->activation);
 }

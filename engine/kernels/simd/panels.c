@@ -38,9 +38,9 @@ void KERNEL(panel_product)(const struct panel_product *job) {
                 WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, job, row, panel)
             else
                 WITH_CONSTANT_ROWS(rows, block, 1, job, row, panel)
-            for (size_t p = panel; job->activation != ACTIVATION_NONE && p < panel + panels; p++)
+            for (size_t p = panel; p < panel + panels; p++)
                 activate_panel(job->c + row * job->c_stride + p * job->c_panel, rows, job->c_stride,
-                               job->activation); /* while it is in the first-level cache */
+                               job->activation);
         }
     }
 }
@@ -86,8 +86,7 @@ void KERNEL(panel_norm)(float *x, size_t n, const float *weight, const float *bi
                         enum activation activation) {
     for (size_t i = 0; i < PANEL; i += WIDTH)
         norm_columns(x + i, n, weight, bias, epsilon);
-    if (activation != ACTIVATION_NONE)
-        activate_panel(x, n, PANEL, activation);
+    activate_panel(x, n, PANEL, activation);
 }
 
 /* ---- sums -------------------------------------------------------------------------------- */

@@ -55,9 +55,12 @@ static ALWAYS_INLINE void clear_block(size_t rows, size_t panels,
 
 /* n rows of one panel, at a stride, in place: while they are in the first-level cache. */
 static inline void activate_panel(float *x, size_t n, size_t stride, enum activation activation) {
-    enum { ROWS = GELU_VECTORS / PANEL_VECTORS > 0 ? GELU_VECTORS / PANEL_VECTORS : 1 };
+    enum { ROWS = GELU_VECTORS / PANEL_VECTORS };
+    _Static_assert(ROWS * PANEL_VECTORS == GELU_VECTORS, "whole rows");
     size_t row = 0;
-    if (activation == ACTIVATION_GELU && ROWS * PANEL_VECTORS == GELU_VECTORS)
+    if (activation == ACTIVATION_NONE)
+        return;
+    if (activation == ACTIVATION_GELU)
         for (; row + ROWS <= n; row += ROWS) {
             vfloat values[GELU_VECTORS];
 #pragma GCC unroll 4

@@ -76,9 +76,7 @@ static void free_matrices(struct matrices *m) {
     free(m->expected);
 }
 
-typedef void linear_kernel(const struct packed_linear *linear, const struct linear_rows *rows);
-
-static void check_result(linear_kernel *kernel, const struct packed_linear *linear,
+static void check_result(const struct kernels *kernels, const struct packed_linear *linear,
                          const struct shape *shape, struct matrices *m) {
     size_t length = shape->in / shape->pieces, y_stride = shape->out + shape->y_gap;
     double tolerance = shape->activation == ACTIVATION_GELU ? GELU_ERROR : 0;
@@ -98,7 +96,7 @@ static void check_result(linear_kernel *kernel, const struct packed_linear *line
     for (size_t i = 0; i < shape->rows * y_stride; i++)
         m->y[i] = shape->in_place ? m->added[i] : NAN;
     naive_linear(m->weight, linear->bias, shape->in, shape->out, m->rows, shape->rows, m->expected);
-    kernel(linear, &rows);
+    kernels->linear(linear, &rows);
     for (size_t row = 0; row < shape->rows; row++) {
         double *expected = m->expected + row * shape->out;
         for (size_t i = 0; i < shape->out; i++)
@@ -121,12 +119,12 @@ static void check_linear(const struct kernels *kernels, struct rng *rng,
         .in = shape->in,
         .out = shape->out,
     };
-    check_result(kernels->linear, &linear, shape, &m);
+    check_result(kernels, &linear, shape, &m);
     if (shape->in / shape->pieces % 2 == 0) {
         uint16_t *panels = pack_bf16(kernels, m.weight, shape->in, shape->out);
         linear.panels = NULL;
         linear.panels_bf16 = panels;
-        check_result(kernels->linear, &linear, shape, &m);
+        check_result(kernels, &linear, shape, &m);
         free(panels);
     }
     free_matrices(&m);
@@ -172,9 +170,9 @@ START_TEST(three_pieces_and_missing_ones) {
                 memset(m.rows + row * shape.in + missing * length, 0, length * sizeof *m.rows);
             free(m.x[missing]);
             m.x[missing] = NULL;
-            check_result(isa_at(_i)->linear, &linear, &shape, &m);
+            check_result(isa_at(_i), &linear, &shape, &m);
             linear.panels_bf16 = rounded;
-            check_result(isa_at(_i)->linear, &linear, &shape, &m);
+            check_result(isa_at(_i), &linear, &shape, &m);
             free(rounded);
             free_matrices(&m);
         }
