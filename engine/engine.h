@@ -177,4 +177,49 @@ enum status model_segment(const struct model *model, struct session *session, st
                           struct error *error);
 void segmentation_free(struct segmentation *segmentation);
 
+/* ---- embedding -> all masks -------------------------------------------------------------- */
+
+/* SamAutomaticMaskGenerator's parameters by its names (automatic_mask_generator.py of Segment
+ * Anything). */
+struct everything_options {
+    int points_per_side;
+    float pred_iou_thresh, stability_score_thresh, stability_score_offset, box_nms_thresh;
+    int crop_n_layers;
+    float crop_nms_thresh, crop_overlap_ratio;
+    int crop_n_points_downscale_factor;
+    int min_mask_region_area;
+};
+
+/* The original's defaults. */
+extern const struct everything_options EVERYTHING_DEFAULTS;
+
+struct everything_mask {
+    struct segment segment;
+    float point[2];  /* point_coords: the prompt that it came from */
+    int crop_box[4]; /* x, y, width, height of the crop that it was found in */
+};
+
+struct everything {
+    size_t count;
+    struct everything_mask *masks; /* owned: everything_free */
+};
+
+/* What is told to whoever waits, from any worker's thread. */
+struct everything_progress {
+    void (*report)(void *argument, size_t done, size_t total); /* points; NULL: nobody asks */
+    bool (*cancelled)(void *argument);                         /* NULL: never */
+    void *argument;
+};
+
+/* All masks of an image, by a grid of points. pixels is the upright image, for the crops of
+ * crop_n_layers > 0; may be NULL otherwise. On STATUS_OK the caller owns *everything. Call from a
+ * bulk job of worker's pool: prompts of others go in between. STATUS_INVALID: options out of range,
+ * crops without pixels; or it was cancelled. STATUS_NO_MEMORY. */
+enum status model_everything(const struct model *model, struct worker *worker,
+                             const struct embedding *embedding, const struct image *pixels,
+                             const struct everything_options *options,
+                             const struct everything_progress *progress,
+                             struct everything *everything, struct error *error);
+void everything_free(struct everything *everything); /* zeroes it */
+
 #endif

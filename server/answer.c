@@ -33,13 +33,16 @@ static void add_server_timing(const struct request *request, struct MHD_Response
     add_header(response, "Server-Timing", text);
 }
 
-static struct MHD_Response *make_response(char *body) {
+static struct MHD_Response *make_response(char *body, size_t size) {
     struct MHD_Response *response =
-        body ? MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE)
-             : MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+        MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
     if (!response)
         free(body);
     return response;
+}
+
+static struct MHD_Response *make_fixed_response(const char *body, size_t size) {
+    return MHD_create_response_from_buffer(size, (char *)body, MHD_RESPMEM_PERSISTENT);
 }
 
 /* Makes the response the request's, and wakes it if it sleeps. */
@@ -66,23 +69,37 @@ void request_suspend(struct request *request) {
     MHD_suspend_connection(request->connection);
 }
 
+static size_t size_of(const struct answer *answer, const char *content) {
+    return answer->size || !content ? answer->size : strlen(content);
+}
+
+static bool needs_content(int status) {
+    return status != MHD_HTTP_NO_CONTENT && status != MHD_HTTP_NOT_MODIFIED;
+}
+
 void request_answer(struct request *request, const struct answer *answer) {
-    if (!answer->body && answer->status != MHD_HTTP_NO_CONTENT) {
+    const char *content = answer->body ? answer->body : answer->fixed;
+    if (!content && needs_content(answer->status)) {
         request_refuse_with(request, PROBLEM_INTERNAL, "out of memory");
         return;
     }
-    struct MHD_Response *response = make_response(answer->body);
-    if (response && answer->body)
-        add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
-    if (response && answer->location)
-        add_header(response, MHD_HTTP_HEADER_LOCATION, answer->location);
+    const size_t size = size_of(answer, content);
+    struct MHD_Response *response =
+        answer->body ? make_response(answer->body, size) : make_fixed_response(content, size);
+    if (response && content)
+        add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                   answer->content_type ? answer->content_type : "application/json");
+    for (size_t i = 0; response && i < ANSWER_HEADERS_MAX && answer->headers[i].name; i++)
+        if (answer->headers[i].value)
+            add_header(response, answer->headers[i].name, answer->headers[i].value);
     hand_over(request, answer->status, response, answer->timing);
 }
 
 void request_refuse(struct request *request, const struct problem *problem) {
     char id[IMAGE_ID_MAX + 1], allow[64];
     char *body = problem_json(problem);
-    struct MHD_Response *response = make_response(body);
+    struct MHD_Response *response =
+        body ? make_response(body, strlen(body)) : make_fixed_response("", 0);
     int status = problem_status(problem->type);
     if (response && body)
         add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/problem+json");

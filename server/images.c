@@ -38,7 +38,7 @@ static void answer_uploaded(struct request *request, const struct record *record
         .status = encoded_now ? MHD_HTTP_CREATED : MHD_HTTP_OK,
         .body = image_answer_json(&image),
         .timing = timing,
-        .location = encoded_now ? location : NULL,
+        .headers = {{MHD_HTTP_HEADER_LOCATION, encoded_now ? location : NULL}},
     };
     request_answer(request, &answer);
 }

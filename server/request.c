@@ -64,6 +64,11 @@ static enum MHD_Result look_at_header(void *user, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
+/* The methods whose requests bring one. */
+static bool has_body(const char *method) {
+    return strcmp(method, MHD_HTTP_METHOD_POST) == 0 || strcmp(method, MHD_HTTP_METHOD_PUT) == 0;
+}
+
 /* RFC 9112, 6.3: a body whose end two readers may see in different places could hide a request from
  * a proxy. */
 static void check_framing(struct request *request) {
@@ -74,7 +79,7 @@ static void check_framing(struct request *request) {
     if (request->unframed)
         problem_set(&request->refusal, PROBLEM_BAD_REQUEST,
                     "the body needs one Content-Length, or one Transfer-Encoding that is chunked");
-    else if (framing.lengths + framing.encodings == 0 && strcmp(request->method, "POST") == 0)
+    else if (framing.lengths + framing.encodings == 0 && has_body(request->method))
         problem_set(&request->refusal, PROBLEM_LENGTH_REQUIRED,
                     "the request has no body: it needs Content-Length or Transfer-Encoding");
 }
@@ -91,7 +96,7 @@ static void check_route(struct request *request) {
 }
 
 static void check_draining(struct request *request) {
-    if (atomic_load(&request->server->draining) && strcmp(request->method, "POST") == 0)
+    if (atomic_load(&request->server->draining) && has_body(request->method))
         problem_set(&request->refusal, PROBLEM_DRAINING,
                     "the daemon is stopping; try another or try again");
 }

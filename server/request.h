@@ -65,11 +65,20 @@ const char *request_header(struct request *request, const char *name);
 /* Call before the request is given to a job. */
 void request_suspend(struct request *request);
 
+struct header {
+    const char *name, *value; /* a NULL value: not this one */
+};
+
+enum { ANSWER_HEADERS_MAX = 4 };
+
 struct answer {
     int status;
     char *body;                  /* malloc'd, owned by request_answer; NULL: none */
+    const char *fixed;           /* instead of body: of the program's own life, such as the page */
+    size_t size;                 /* of either; 0: it is zero-terminated text */
+    const char *content_type;    /* NULL: application/json */
     const struct timing *timing; /* for Server-Timing; or NULL */
-    const char *location;        /* or NULL */
+    struct header headers[ANSWER_HEADERS_MAX]; /* the others; up to the first without a name */
 };
 
 /* Answers; resumes the request if it was suspended. From any thread, once. The request is no longer

@@ -3,7 +3,7 @@
 #include "server/routes.h"
 
 static void answer_status(struct request *request, const char *body) {
-    struct answer answer = {.status = MHD_HTTP_OK, .body = strdup(body)};
+    struct answer answer = {.status = MHD_HTTP_OK, .fixed = body};
     request_answer(request, &answer);
 }
 

@@ -68,8 +68,9 @@ class Answer:
         elif self.status == 204 or self.method == "HEAD":
             assert not self.body, f"a body {self}"
         else:
-            assert content_type == "application/json", f"{content_type} {self}"
-            self.json()
+            assert content_type and self.body, f"{content_type} {self}"
+            if content_type == "application/json":
+                self.json()
         return self
 
     def _check_problem(self):
