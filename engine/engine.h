@@ -134,14 +134,21 @@ void mask_free(struct mask *mask); /* zeroes it; a zeroed mask may be freed agai
 enum { PROMPT_POINTS_MAX = 64 };
 
 enum multimask {
-    MULTIMASK_AUTO,  /* one mask, chosen as SAM's ONNX export chooses (utils/onnx.py, select_masks)
-                      */
-    MULTIMASK_ALL,   /* the three of the ambiguity-aware tokens, in the tokens' order */
-    MULTIMASK_SINGLE /* the single-mask token's */
+    MULTIMASK_AUTO,   /* one mask, chosen as SAM's ONNX export chooses (utils/onnx.py, select_masks)
+                       */
+    MULTIMASK_ALL,    /* the three of the ambiguity-aware tokens, in the tokens' order */
+    MULTIMASK_SINGLE, /* the single-mask token's */
+    MULTIMASK_FIRST,  /* of the three, this one alone */
+    MULTIMASK_SECOND,
+    MULTIMASK_THIRD,
 };
 
-/* Coordinates are pixels of the upright image, x right, y down. At least one of points, box and
- * mask. */
+/* A mask's logits as the decoder gives them, of the whole square: SamPredictor's low_res_masks, and
+ * its mask_input. */
+enum { LOW_RES_SIDE = 4 * EMBEDDING_SIDE, LOW_RES_VALUES = LOW_RES_SIDE * LOW_RES_SIDE };
+
+/* Coordinates are pixels of the upright image, x right, y down. At least one of points, box, mask
+ * and logits. */
 struct prompt {
     int point_count; /* 0 .. PROMPT_POINTS_MAX */
     float points[PROMPT_POINTS_MAX][2];
@@ -149,8 +156,10 @@ struct prompt {
     bool has_box;
     float box[4];            /* x1, y1, x2, y2 */
     const struct mask *mask; /* a prior mask of the image's size, borrowed; or NULL */
+    const float *logits; /* or a prior mask as [LOW_RES_SIDE][LOW_RES_SIDE], borrowed; or NULL */
     enum multimask multimask;
-    float threshold; /* a pixel belongs to the mask when its logit is above this; SAM's is 0 */
+    bool keep_logits; /* for who will refine the mask; takes longer */
+    float threshold;  /* a pixel belongs to the mask when its logit is above this; SAM's is 0 */
 };
 
 struct segment {
@@ -161,6 +170,8 @@ struct segment {
     float predicted_iou;   /* the IoU head's */
     float stability_score; /* utils/amg.py, calculate_stability_score, offset 1; 0 for an empty mask
                             */
+    enum multimask token;  /* that gives this mask alone */
+    float *logits; /* [LOW_RES_SIDE][LOW_RES_SIDE], owned; NULL unless the prompt keeps them */
 };
 
 struct segmentation {
@@ -170,7 +181,7 @@ struct segmentation {
 
 /* Decodes one prompt; prepared is of this embedding, or NULL. On STATUS_OK the caller owns
  * *segmentation (segmentation_free). Call from a job of worker's pool. STATUS_INVALID: a prompt
- * without content, a mask of another size. STATUS_NO_MEMORY. */
+ * without content, a mask of another size, mask and logits. STATUS_NO_MEMORY. */
 enum status model_segment(const struct model *model, struct session *session, struct worker *worker,
                           const struct embedding *embedding, const struct prepared *prepared,
                           const struct prompt *prompt, struct segmentation *segmentation,

@@ -9,7 +9,9 @@ void mask_free(struct mask *mask) {
 }
 
 void segmentation_free(struct segmentation *segmentation) {
-    for (int i = 0; i < segmentation->count; i++)
+    for (int i = 0; i < segmentation->count; i++) {
         mask_free(&segmentation->segments[i].mask);
+        free(segmentation->segments[i].logits);
+    }
     memset(segmentation, 0, sizeof *segmentation);
 }

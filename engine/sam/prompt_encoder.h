@@ -11,7 +11,7 @@
 enum {
     SAM_DIM = EMBEDDING_CHANNELS,               /* of every token */
     SAM_GRID = EMBEDDING_SIDE * EMBEDDING_SIDE, /* positions of the image embedding */
-    SAM_LOW_RES = 4 * EMBEDDING_SIDE,           /* the side of low-resolution masks: 256 */
+    SAM_LOW_RES = LOW_RES_SIDE,                 /* the side of low-resolution masks: 256 */
     SAM_SPARSE_MAX = PROMPT_POINTS_MAX + 2,     /* points, and a box's two corners or the padding */
 };
 

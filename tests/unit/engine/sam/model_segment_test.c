@@ -228,6 +228,69 @@ START_TEST(auto_is_the_best_of_three_for_an_ambiguous_prompt) {
 }
 END_TEST
 
+START_TEST(one_of_the_three_can_be_asked_for) {
+    struct prompt prompt = make_prompt(2, true, false);
+    struct segmentation three = segment_of(fixture.model, prompt, MULTIMASK_ALL);
+    for (int i = 0; i < 3; i++) {
+        const enum multimask token = three.segments[i].token;
+        struct segmentation one = segment_of(fixture.model, prompt, token);
+        ck_assert_int_eq(token, MULTIMASK_FIRST + i);
+        ck_assert_int_eq(one.count, 1);
+        ck_assert_int_eq(one.segments[0].token, token);
+        check_same(&one.segments[0], &three.segments[i]);
+        segmentation_free(&one);
+    }
+    struct segmentation one = segment_of(fixture.model, prompt, MULTIMASK_AUTO);
+    ck_assert_int_eq(one.segments[0].token, MULTIMASK_SINGLE);
+    segmentation_free(&one);
+    segmentation_free(&three);
+}
+END_TEST
+
+/* ---- low-resolution logits --------------------------------------------------------------- */
+
+/* Of the whole square, also where the image does not reach: 90 x 61 leaves the last rows out. */
+START_TEST(logits_are_kept_when_asked_for) {
+    struct prompt prompt = make_prompt(1, false, false);
+    struct segmentation plain = segment_of(fixture.model, prompt, MULTIMASK_ALL);
+    prompt.keep_logits = true;
+    struct segmentation kept = segment_of(fixture.model, prompt, MULTIMASK_ALL);
+    for (int i = 0; i < 3; i++) {
+        struct segment again;
+        const float *logits = kept.segments[i].logits;
+        ck_assert_ptr_null(plain.segments[i].logits);
+        check_same(&kept.segments[i], &plain.segments[i]);
+        ck_assert_int_eq(upsample_mask(logits, &embedding->geometry, 0, &again, NULL), STATUS_OK);
+        again.predicted_iou = kept.segments[i].predicted_iou;
+        check_same(&again, &kept.segments[i]);
+        mask_free(&again.mask);
+        for (size_t at = LOW_RES_VALUES - LOW_RES_SIDE; at < LOW_RES_VALUES; at++)
+            ck_assert_float_ne(logits[at], 0);
+    }
+    segmentation_free(&plain);
+    segmentation_free(&kept);
+}
+END_TEST
+
+START_TEST(logits_are_a_prior_mask) {
+    float *logits = obtain(LOW_RES_VALUES * sizeof *logits);
+    struct prompt prompt = make_prompt(2, false, true);
+    struct segmentation with_mask = segment_of(fixture.model, prompt, MULTIMASK_ALL);
+    prior_mask_logits(&PRIOR, &embedding->geometry, logits);
+    prompt.mask = NULL;
+    prompt.logits = logits;
+    struct segmentation with_logits = segment_of(fixture.model, prompt, MULTIMASK_ALL);
+    for (int i = 0; i < 3; i++)
+        check_same(&with_logits.segments[i], &with_mask.segments[i]);
+    segmentation_free(&with_mask);
+    segmentation_free(&with_logits);
+    prompt.point_count = 0; /* alone they are enough */
+    with_logits = segment_of(fixture.model, prompt, MULTIMASK_SINGLE);
+    segmentation_free(&with_logits);
+    free(logits);
+}
+END_TEST
+
 /* ---- faults ------------------------------------------------------------------------------ */
 
 static void check_invalid(const struct prompt *prompt, const char *message) {
@@ -249,6 +312,9 @@ START_TEST(prompts_without_sense_are_refused) {
     prompt = make_prompt(1, false, false);
     prompt.mask = &other;
     check_invalid(&prompt, "the mask is 61 x 90, the image 90 x 61");
+    prompt.mask = &PRIOR;
+    prompt.logits = &(float){0};
+    check_invalid(&prompt, "a prompt has one prior mask");
 }
 END_TEST
 
@@ -275,6 +341,9 @@ Suite *model_segment_suite(void) {
     tcase_add_unchecked_fixture(cases, set_up, tear_down);
     tcase_add_loop_test(cases, a_prompt_goes_through_all_parts, 0, PROMPT_COUNT);
     tcase_add_loop_test(cases, auto_is_the_best_of_three_for_an_ambiguous_prompt, 1, 4);
+    tcase_add_test(cases, one_of_the_three_can_be_asked_for);
+    tcase_add_test(cases, logits_are_kept_when_asked_for);
+    tcase_add_test(cases, logits_are_a_prior_mask);
     tcase_add_test(cases, prepared_or_not);
     tcase_add_test(cases, prompts_without_sense_are_refused);
     suite_add_tcase(suite, cases);
