@@ -89,15 +89,15 @@ enum problem_type incoming_image_problem(enum status status) {
                                         : PROBLEM_UNSUPPORTED_IMAGE;
 }
 
-static void check_image(struct request *request, struct incoming *incoming,
+static void check_image(const struct server *server, struct incoming *incoming,
                         struct problem *problem) {
-    struct image_limits limits = incoming_image_limits(request->server->options);
+    struct image_limits limits = incoming_image_limits(server->options);
     struct image_info info;
     struct error error = {0};
     enum status status =
         image_probe(incoming->image.bytes, incoming->image.size, &limits, &info, &error);
     if (status == STATUS_OK)
-        geometry_fit(info.width, info.height, model_info(request->server->model)->input_size,
+        geometry_fit(info.width, info.height, model_info(server->model)->input_size,
                      &incoming->geometry);
     else
         problem_set(problem, incoming_image_problem(status), "%s", error.message);
@@ -113,6 +113,18 @@ static void make_digest(struct incoming *incoming) {
             snprintf(incoming->id + 2 * i, 3, "%02x", incoming->digest[i]);
 }
 
+/* With the image's bytes, and the ID if one was given. */
+static bool finish(struct server *server, struct incoming *incoming, struct problem *problem) {
+    if (problem->type == PROBLEM_NONE)
+        check_image(server, incoming, problem);
+    if (problem->type != PROBLEM_NONE) {
+        incoming_free(server, incoming);
+        return false;
+    }
+    make_digest(incoming);
+    return true;
+}
+
 bool incoming_read(struct request *request, bool with_prompt, struct incoming *incoming,
                    struct problem *problem) {
     struct upload upload = {0};
@@ -120,14 +132,14 @@ bool incoming_read(struct request *request, bool with_prompt, struct incoming *i
     read_body(request, with_prompt, incoming, &upload, problem);
     if (problem->type == PROBLEM_NONE)
         check_names(request, &upload, incoming, problem);
-    if (problem->type == PROBLEM_NONE)
-        check_image(request, incoming, problem);
-    if (problem->type != PROBLEM_NONE) {
-        incoming_free(request->server, incoming);
-        return false;
-    }
-    make_digest(incoming);
-    return true;
+    return finish(request->server, incoming, problem);
+}
+
+bool incoming_take(struct server *server, struct body *image, struct incoming *incoming,
+                   struct problem *problem) {
+    *incoming = (struct incoming){.image = *image};
+    *image = (struct body){0};
+    return finish(server, incoming, problem);
 }
 
 void incoming_free(struct server *server, struct incoming *incoming) {

@@ -6,8 +6,7 @@
 #include "server/clock.h"
 #include "server/encode.h"
 #include "server/routes.h"
-
-struct segmenting;
+#include "server/segment.h"
 
 /* A worker's turns at the prompts of a request. */
 struct strand {
@@ -20,6 +19,8 @@ struct strand {
 struct segmenting {
     struct waiter waiter;
     struct request *request;
+    const struct segment_form *form;
+    void *context;         /* the form's; owned */
     struct record *record; /* held */
     struct prompt_list prompts;
     struct segmentation *results; /* one for each prompt */
@@ -43,14 +44,17 @@ static void end(struct segmenting *segmenting) {
     free(segmenting->results);
     prompt_list_free(&segmenting->prompts);
     record_release(segmenting->record);
+    if (segmenting->form->release)
+        segmenting->form->release(segmenting->context);
     pthread_mutex_destroy(&segmenting->mutex);
     free(segmenting);
 }
 
 static void refuse(struct segmenting *segmenting, const struct problem *problem) {
     struct request *request = segmenting->request;
+    const struct segment_form *form = segmenting->form;
     end(segmenting);
-    request_refuse(request, problem);
+    form->refuse(request, problem);
 }
 
 static void fail(struct segmenting *segmenting, enum problem_type type, const char *detail) {
@@ -75,8 +79,8 @@ static void succeed(struct segmenting *segmenting) {
         .timing = &segmenting->timing,
     };
     struct timing timing = segmenting->timing;
-    struct answer answer = {
-        .status = MHD_HTTP_OK, .body = segment_answer_json(&masks), .timing = &timing};
+    struct answer answer = {.status = MHD_HTTP_OK, .timing = &timing};
+    segmenting->form->write(&masks, segmenting->context, &answer);
     end(segmenting);
     request_answer(request, &answer);
 }
@@ -284,27 +288,68 @@ static void on_encoded(struct waiter *waiter, const struct outcome *outcome) {
     }
 }
 
+struct segmenting *segmenting_create(struct request *request, const struct segment_form *form,
+                                     void *context, struct prompt_list *prompts) {
+    struct segmenting *segmenting = calloc(1, sizeof *segmenting);
+    struct segmentation *results = calloc(prompts->count, sizeof *results);
+    if (!segmenting || !results) {
+        struct problem problem = {0};
+        problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
+        free(segmenting);
+        free(results);
+        prompt_list_free(prompts);
+        if (form->release)
+            form->release(context);
+        form->refuse(request, &problem);
+        return NULL;
+    }
+    pthread_mutex_init(&segmenting->mutex, NULL);
+    segmenting->waiter.wake = on_encoded;
+    segmenting->request = request;
+    segmenting->form = form;
+    segmenting->context = context;
+    segmenting->prompts = *prompts;
+    segmenting->results = results;
+    segmenting->timing = (struct timing){0, -1, -1, 0};
+    *prompts = (struct prompt_list){0};
+    return segmenting;
+}
+
+void segmenting_start(struct segmenting *segmenting, struct record *record) {
+    segmenting->record = record;
+    submit(segmenting);
+}
+
+void segmenting_start_upload(struct segmenting *segmenting, struct incoming *incoming) {
+    struct problem problem = {0};
+    if (encode_claim(segmenting->request->server, incoming, &segmenting->waiter,
+                     &segmenting->record, &problem))
+        return;
+    if (segmenting->record)
+        submit(segmenting);
+    else
+        refuse(segmenting, &problem);
+}
+
+/* ---- our own form ------------------------------------------------------------------------ */
+
+static void write_masks(const struct segment_answer *masks, const void *context,
+                        struct answer *answer) {
+    (void)context;
+    answer->body = segment_answer_json(masks);
+}
+
+static const struct segment_form OWN_FORM = {write_masks, request_refuse, NULL};
+
 /* Reads the prompts. NULL: the request is answered. */
 static struct segmenting *begin(struct request *request, const char *json, size_t size,
                                 const struct geometry *geometry) {
     struct problem problem = {0};
-    struct segmenting *segmenting = calloc(1, sizeof *segmenting);
-    if (segmenting)
-        pthread_mutex_init(&segmenting->mutex, NULL);
+    struct prompt_list prompts;
     struct prompt_limits limits = {geometry->width, geometry->height,
                                    (size_t)request->server->options->max_prompts};
-    if (segmenting && prompt_list_parse(json, size, &limits, &segmenting->prompts, &problem)) {
-        segmenting->request = request;
-        segmenting->waiter.wake = on_encoded;
-        segmenting->timing = (struct timing){0, -1, -1, 0};
-        segmenting->results = calloc(segmenting->prompts.count, sizeof *segmenting->results);
-        if (segmenting->results)
-            return segmenting;
-    }
-    if (problem.type == PROBLEM_NONE)
-        problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
-    if (segmenting)
-        end(segmenting);
+    if (prompt_list_parse(json, size, &limits, &prompts, &problem))
+        return segmenting_create(request, &OWN_FORM, NULL, &prompts);
     request_refuse(request, &problem);
     return NULL;
 }
@@ -340,8 +385,7 @@ void handle_segment_image(struct request *request) {
             return;
         }
     }
-    segmenting->record = record;
-    submit(segmenting);
+    segmenting_start(segmenting, record);
 }
 
 void handle_segment_upload(struct request *request) {
@@ -361,10 +405,5 @@ void handle_segment_upload(struct request *request) {
     free(incoming.prompt_json);
     incoming.prompt_json = NULL;
     request_suspend(request);
-    if (encode_claim(server, &incoming, &segmenting->waiter, &segmenting->record, &problem))
-        return;
-    if (segmenting->record)
-        submit(segmenting);
-    else
-        refuse(segmenting, &problem);
+    segmenting_start_upload(segmenting, &incoming);
 }
