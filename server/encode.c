@@ -42,7 +42,7 @@ static void yield_worker(void *worker) {
     worker_yield(worker);
 }
 
-/* Uploaded bytes -> pixels of the size that the encoder takes. Gives the bytes up. */
+/* Uploaded bytes -> pixels of the size that the encoder takes. */
 static enum status decode(struct encode *encode, struct worker *worker, struct image *scaled,
                           struct error *error) {
     struct incoming *incoming = &encode->incoming;
@@ -51,13 +51,23 @@ static enum status decode(struct encode *encode, struct worker *worker, struct i
     struct image image;
     enum status status =
         image_decode(incoming->image.bytes, incoming->image.size, &limits, &yield, &image, error);
-    body_free(encode->server, &incoming->image);
     if (status != STATUS_OK)
         return status;
     status = image_resize(&image, incoming->geometry.scaled_width, incoming->geometry.scaled_height,
                           &yield, scaled, error);
     image_free(&image);
     return status;
+}
+
+/* The uploaded bytes become the record's. */
+static struct record *make_record(struct encode *encode) {
+    struct incoming *incoming = &encode->incoming;
+    struct record *record = record_create(incoming->id, incoming->digest);
+    if (!record)
+        return NULL;
+    record->size = incoming->image.size;
+    record->bytes = body_detach(encode->server, &incoming->image);
+    return record;
 }
 
 static void run(struct pool_job *job, struct worker *worker) {
@@ -75,7 +85,7 @@ static void run(struct pool_job *job, struct worker *worker) {
         return;
     }
     start = clock_now_ns();
-    struct record *record = record_create(encode->incoming.id, encode->incoming.digest);
+    struct record *record = make_record(encode);
     struct session *session = sessions_take(server->sessions);
     if (record && session)
         model_encode(server->model, session, worker, &scaled, &encode->incoming.geometry,

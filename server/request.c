@@ -170,6 +170,14 @@ void body_free(struct server *server, struct body *body) {
     memset(body, 0, sizeof *body);
 }
 
+uint8_t *body_detach(struct server *server, struct body *body) {
+    uint8_t *cut = realloc(body->bytes, body->size);
+    uint8_t *bytes = cut ? cut : body->bytes;
+    body->bytes = NULL;
+    body_free(server, body);
+    return bytes;
+}
+
 /* False: upload_memory does not have so much more. */
 static bool set_capacity(struct request *request, size_t capacity) {
     struct server *server = request->server;

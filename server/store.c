@@ -32,7 +32,13 @@ struct record *record_create(const char *id, const uint8_t digest[DIGEST_BYTES])
     strncpy(record->id, id, sizeof record->id - 1);
     record->id[sizeof record->id - 1] = '\0';
     memcpy(record->digest, digest, DIGEST_BYTES);
+    record->bytes = NULL;
+    record->size = 0;
     return record;
+}
+
+size_t record_memory(const struct record *record) {
+    return sizeof *record + record->size;
 }
 
 struct record *record_hold(struct record *record) {
@@ -41,8 +47,10 @@ struct record *record_hold(struct record *record) {
 }
 
 void record_release(struct record *record) {
-    if (record && atomic_fetch_sub(&record->references, 1) == 1)
-        free(record);
+    if (!record || atomic_fetch_sub(&record->references, 1) != 1)
+        return;
+    free(record->bytes);
+    free(record);
 }
 
 /* ---- with the mutex held ----------------------------------------------------------------- */
@@ -61,7 +69,7 @@ static void drop(struct store *store, struct slot *slot) {
     tdelete(slot, &store->by_id, compare_ids);
     TAILQ_REMOVE(&store->used, slot, link);
     store->state.records--;
-    store->state.bytes -= sizeof *slot->record;
+    store->state.bytes -= record_memory(slot->record);
     record_release(slot->record);
     free(slot);
 }
@@ -128,7 +136,7 @@ bool store_put(struct store *store, struct record *record) {
         record_hold(record);
         TAILQ_INSERT_HEAD(&store->used, slot, link);
         store->state.records++;
-        store->state.bytes += sizeof *record;
+        store->state.bytes += record_memory(record);
         evict(store);
     }
     pthread_mutex_unlock(&store->mutex);

@@ -1,4 +1,5 @@
-/* store: embeddings by image ID, in memory, least recently used first out, bounded by bytes.
+/* store: embeddings by image ID, with the images they were made of, in memory, least recently used
+ * first out, bounded by bytes.
  *
  * Records are immutable and shared by reference: one that is evicted or deleted lives on until its
  * last user releases it. All functions may be called from any thread. */
@@ -19,11 +20,16 @@ struct record {
     atomic_int references;
     char id[IMAGE_ID_MAX + 1];
     uint8_t digest[DIGEST_BYTES]; /* SHA-256 of the uploaded bytes */
-    struct embedding embedding;   /* filled by the one who made the record, before others see it */
+    /* These are filled by the one who made the record, before others see it. */
+    uint8_t *bytes; /* the upload; owned; NULL: only the embedding is known */
+    size_t size;    /* of the upload */
+    struct embedding embedding;
 };
 
-/* With one reference, the caller's; the embedding is undefined. NULL when out of memory. */
+/* With one reference, the caller's; without bytes, and the embedding is undefined. NULL when out of
+ * memory. */
 struct record *record_create(const char *id, const uint8_t digest[DIGEST_BYTES]);
+size_t record_memory(const struct record *record); /* the bytes that it takes */
 struct record *record_hold(struct record *record); /* one more reference; returns record */
 void record_release(struct record *record);        /* NULL is allowed */
 

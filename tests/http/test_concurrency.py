@@ -308,6 +308,15 @@ class Memory(ManyCase):
         self.assertEqual([image["id"] for image in listed], ["b", "c", "d"])
         self.assertEqual(len(self.segment("b", PROMPT)), 1)
 
+    def test_uploaded_bytes_count(self):
+        """Of embeddings alone there would be room for three, and with their files for two."""
+        large = images.noise(500, 500)
+        self.assertGreater(len(large), 700_000)
+        for name in "xyz":
+            self.upload(name, large)
+        listed = self.request("GET", "/v1/images").json()["images"]
+        self.assertEqual([image["id"] for image in listed], ["y", "z"])
+
 
 if __name__ == "__main__":
     unittest.main()

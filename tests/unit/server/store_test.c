@@ -56,6 +56,8 @@ START_TEST(a_record_knows_its_image) {
     ck_assert_str_eq(record->id, longest);
     ck_assert_mem_eq(record->digest, digest, sizeof digest);
     ck_assert_int_eq(atomic_load(&record->references), 1);
+    ck_assert_ptr_null(record->bytes);
+    ck_assert_uint_eq(record_memory(record), sizeof *record);
     ck_assert_ptr_eq(record_hold(record), record);
     ck_assert_int_eq(atomic_load(&record->references), 2);
     record_release(record);
@@ -127,6 +129,33 @@ START_TEST(bytes_are_the_limit) {
         put(store, "c");
         put(store, "d");
         ck_assert_str_eq(list(store), cases[i].left);
+        store_free(store);
+    }
+}
+END_TEST
+
+START_TEST(uploads_count) {
+    static const struct {
+        size_t uploaded, bytes;
+        const char *left;
+    } cases[] = {
+        {1000, 2 * sizeof(struct record) + 1000, "bc"},
+        {1000, 2 * sizeof(struct record) + 999, "c"},
+        {1, 2 * sizeof(struct record), "c"},
+        {0, 2 * sizeof(struct record), "bc"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct store *store = store_create(cases[i].bytes);
+        struct record *record = record_create("b", NO_DIGEST);
+        record->bytes = malloc(1000);
+        record->size = cases[i].uploaded;
+        put(store, "a");
+        ck_assert(store_put(store, record));
+        put(store, "c");
+        ck_assert_str_eq(list(store), cases[i].left);
+        store_delete(store, "b");
+        ck_assert_uint_eq(store_state(store).bytes, sizeof(struct record));
+        record_release(record);
         store_free(store);
     }
 }
@@ -304,6 +333,7 @@ Suite *store_suite(void) {
     tcase_add_test(cases, records_are_found_by_their_id);
     tcase_add_test(cases, the_least_recently_used_goes_first);
     tcase_add_test(cases, bytes_are_the_limit);
+    tcase_add_test(cases, uploads_count);
     tcase_add_test(cases, a_record_of_the_same_id_replaces);
     tcase_add_test(cases, what_is_deleted_is_gone);
     tcase_add_test(cases, who_holds_a_record_keeps_it);
