@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "engine/image/image.h"
+#include "engine/mask.h"
 #include "engine/parallel.h"
 #include "engine/profile.h"
 #include "engine/status.h"
@@ -120,16 +121,6 @@ struct prepared;
 struct prepared *model_prepare(const struct model *model, struct worker *worker,
                                const struct embedding *embedding);
 void prepared_free(struct prepared *prepared); /* NULL is allowed */
-
-/* A binary mask as runs down the columns, the first run of zeros: the counts of COCO's uncompressed
- * RLE. */
-struct mask {
-    int height, width;
-    size_t count;
-    uint32_t *counts; /* owned, released by mask_free; their sum is height x width */
-};
-
-void mask_free(struct mask *mask); /* zeroes it; a zeroed mask may be freed again */
 
 enum { PROMPT_POINTS_MAX = 64 };
 

@@ -16,6 +16,7 @@ static Suite *(*const suites[])(void) = {
     image_decode_suite,
     image_resize_suite,
     cores_suite,
+    mask_suite,
     parallel_fairness_suite,
     parallel_lanes_suite,
     parallel_stress_suite,

@@ -20,6 +20,7 @@ Suite *image_resize_suite(void);
 
 /* engine/ */
 Suite *cores_suite(void);
+Suite *mask_suite(void);
 Suite *parallel_fairness_suite(void);
 Suite *parallel_lanes_suite(void);
 Suite *parallel_stress_suite(void);
