@@ -171,8 +171,9 @@ void body_free(struct server *server, struct body *body) {
 }
 
 uint8_t *body_detach(struct server *server, struct body *body) {
-    uint8_t *cut = realloc(body->bytes, body->size);
-    uint8_t *bytes = cut ? cut : body->bytes;
+    uint8_t *bytes = body->bytes, *cut = realloc(bytes, body->size);
+    if (cut)
+        bytes = cut;
     body->bytes = NULL;
     body_free(server, body);
     return bytes;
