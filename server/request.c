@@ -16,6 +16,30 @@ const char *request_header(struct request *request, const char *name) {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+struct header_search {
+    const char *name;
+    bool (*accepts)(const char *line, const void *argument);
+    const void *argument;
+    bool found;
+};
+
+static enum MHD_Result search_header(void *user, enum MHD_ValueKind kind, const char *name,
+                                     const char *value) {
+    (void)kind;
+    struct header_search *search = user;
+    if (value && strcasecmp(name, search->name) == 0)
+        search->found = search->accepts(value, search->argument);
+    return search->found ? MHD_NO : MHD_YES;
+}
+
+bool request_header_any(struct request *request, const char *name,
+                        bool (*accepts)(const char *line, const void *argument),
+                        const void *argument) {
+    struct header_search search = {name, accepts, argument, false};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, search_header, &search);
+    return search.found;
+}
+
 /* The client's X-Request-Id if it is fit for a header and a log, otherwise one of ours. */
 static void choose_request_id(struct request *request) {
     const char *given = request_header(request, "X-Request-Id");

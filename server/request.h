@@ -62,6 +62,11 @@ struct request {
 const char *request_query(struct request *request, const char *name);
 const char *request_header(struct request *request, const char *name);
 
+/* Whether accepts says so of the header in any of the lines that it may be spread over. */
+bool request_header_any(struct request *request, const char *name,
+                        bool (*accepts)(const char *line, const void *argument),
+                        const void *argument);
+
 /* Call before the request is given to a job. */
 void request_suspend(struct request *request);
 

@@ -13,10 +13,14 @@ STATUS_OF = {
     "/problems/unknown-route": 404,
     "/problems/method-not-allowed": 405,
     "/problems/id-conflict": 409,
+    "/problems/model-mismatch": 409,
     "/problems/length-required": 411,
+    "/problems/precondition-failed": 412,
     "/problems/too-large": 413,
     "/problems/unsupported-image": 415,
+    "/problems/unsupported-embedding": 415,
     "/problems/invalid-image": 422,
+    "/problems/invalid-embedding": 422,
     "/problems/invalid-prompt": 422,
     "/problems/invalid-request": 422,
     "/problems/internal": 500,
@@ -65,7 +69,7 @@ class Answer:
             assert content_type == "application/problem+json", f"{content_type} {self}"
             if self.method != "HEAD":
                 self._check_problem()
-        elif self.status == 204 or self.method == "HEAD":
+        elif self.status in (204, 304) or self.method == "HEAD":
             assert not self.body, f"a body {self}"
         else:
             assert content_type and self.body, f"{content_type} {self}"

@@ -58,10 +58,12 @@ Suite *safetensors_write_suite(void);
 
 /* server/ */
 Suite *catalogue_suite(void);
+Suite *conditional_suite(void);
 Suite *connections_suite(void);
 Suite *log_suite(void);
 Suite *options_suite(void);
 Suite *options_values_suite(void);
+Suite *prefer_suite(void);
 Suite *preparations_suite(void);
 Suite *sessions_suite(void);
 Suite *store_suite(void);
