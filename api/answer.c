@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "api/api.h"
 #include "api/text.h"
@@ -72,15 +71,6 @@ char *image_list_json(const struct image_answer *images, size_t count, const cha
 
 /* ---- masks ------------------------------------------------------------------------------- */
 
-/* Random, so that nobody can guess the ID of a mask that was answered to somebody else. */
-static void write_mask_id(struct text *text) {
-    uint64_t number;
-    if (getrandom(&number, sizeof number, 0) == (ssize_t)sizeof number)
-        text_format(text, "\"m_%016llx\"", (unsigned long long)number);
-    else
-        text_fail(text);
-}
-
 static void write_counts(struct text *text, const struct mask *mask, enum mask_format format) {
     if (format == FORMAT_COCO_RLE) {
         char *counts = coco_rle_encode(mask);
@@ -100,10 +90,10 @@ static void write_counts(struct text *text, const struct mask *mask, enum mask_f
     text_add(text, "]");
 }
 
-static void write_segment(struct text *text, size_t prompt, enum mask_format format,
-                          const struct segment *segment) {
-    text_add(text, "{\"id\":");
-    write_mask_id(text);
+static void write_segment(struct text *text, const struct mask_id *id, size_t prompt,
+                          enum mask_format format, const struct segment *segment) {
+    text_add(text, "{");
+    write_member(text, "id", id->text);
     text_format(text, ",\"prompt\":%zu,\"segmentation\":{\"size\":[%d,%d],\"counts\":", prompt,
                 segment->mask.height, segment->mask.width);
     write_counts(text, &segment->mask, format);
@@ -128,7 +118,8 @@ char *segment_answer_json(const struct segment_answer *answer) {
         const struct segmentation *result = &answer->results[i];
         for (int k = 0; k < result->count; k++) {
             text_add(&text, separator);
-            write_segment(&text, i, answer->prompts->items[i].format, &result->segments[k]);
+            write_segment(&text, &answer->ids[i][k], i, answer->prompts->items[i].format,
+                          &result->segments[k]);
             separator = ",";
         }
     }

@@ -75,20 +75,30 @@ enum { IMAGE_ID_MAX = 128 };
 /* Whether it has this pattern. */
 bool image_id_valid(const char *id);
 
+/* ---- mask IDs ---------------------------------------------------------------------------- */
+
+#define MASK_ID_PATTERN "m_[0-9a-f]{16}"
+
+struct mask_id {
+    char text[sizeof "m_" + 16]; /* zero-terminated; empty: none */
+};
+
 /* ---- requests ---------------------------------------------------------------------------- */
 
 enum mask_format { FORMAT_COCO_RLE, FORMAT_COCO_RLE_UNCOMPRESSED };
 
 /* One prompt of a request, with what is needed to answer it. */
 struct prompt_item {
-    struct prompt prompt; /* prompt.mask points to prior below when one was given */
-    struct mask prior;    /* owned */
+    struct prompt prompt;  /* prompt.mask points to prior below when one was given */
+    struct mask prior;     /* owned */
+    struct mask_id refine; /* the mask whose logits the caller is to find, for prompt.logits */
     enum mask_format format;
 };
 
 struct prompt_list {
     size_t count;
     struct prompt_item *items;
+    bool numbered; /* "prompts" or "boxes": the pointers into the first begin with /prompts/0 */
 };
 
 struct prompt_limits {
@@ -128,8 +138,8 @@ void upload_free(struct upload *upload); /* zeroes it */
 
 /* ---- answers ----------------------------------------------------------------------------- */
 
-/* All of these give a malloc'd, zero-terminated JSON document, or NULL when out of memory (or of
- * random numbers, for mask IDs). Numbers that JSON cannot say (NaN, infinity) become 0. */
+/* All of these give a malloc'd, zero-terminated JSON document, or NULL when out of memory. Numbers
+ * that JSON cannot say (NaN, infinity) become 0. */
 
 struct timing {
     double queue_ms, decode_ms, encode_ms, segment_ms; /* negative: not part of this answer */
@@ -154,10 +164,10 @@ struct segment_answer {
     int width, height;
     const struct prompt_list *prompts;
     const struct segmentation *results; /* one for each prompt, in order */
+    const struct mask_id (*ids)[3];     /* of each result's masks */
     const struct timing *timing;
 };
 
-/* Gives every mask an ID of its own: "m_" and 16 random hex digits. */
 char *segment_answer_json(const struct segment_answer *answer);
 
 struct model_answer {

@@ -72,13 +72,6 @@ static void read_text(struct reading *reading, const struct json_path *path, con
                       "text prompts need a CLIP model, which is not installed");
 }
 
-static void read_refine(struct reading *reading, const struct json_path *path, const cJSON *value) {
-    const char *id;
-    if (json_string(&reading->json, path, value, &id))
-        fault_missing(reading, path, PROBLEM_NOT_IMPLEMENTED,
-                      "refine is not implemented in this version; send the mask itself as mask");
-}
-
 /* min_area and simplify: 0 is "off". */
 static void read_off_number(struct reading *reading, const struct json_path *path,
                             const cJSON *value) {
@@ -178,13 +171,35 @@ static void read_settings(struct reading *reading, const struct json_path *path,
     }
 }
 
+/* ---- earlier masks ----------------------------------------------------------------------- */
+
+static bool mask_id_valid(const char *id) {
+    struct mask_id any;
+    return strlen(id) == sizeof any.text - 1 && strncmp(id, "m_", 2) == 0 &&
+           strspn(id + 2, "0123456789abcdef") == sizeof any.text - 3;
+}
+
+static void read_refine(struct reading *reading, const struct json_path *path, const cJSON *value,
+                        struct mask_id *refine) {
+    const char *id;
+    if (!json_string(&reading->json, path, value, &id))
+        return;
+    if (mask_id_valid(id))
+        strcpy(refine->text, id);
+    else
+        json_fault(&reading->json, path, "must be a mask's ID, " MASK_ID_PATTERN);
+}
+
 /* ---- requests ---------------------------------------------------------------------------- */
 
 /* One prompt, from members that are already looked up. The item has its final address. */
 static void read_prompt(struct reading *reading, const struct json_path *path,
                         const cJSON *const members[], struct prompt_item *item) {
     if (!members[POINTS] && !members[BOX] && !members[MASK] && !members[TEXT] && !members[REFINE])
-        json_fault(&reading->json, path, "must have at least one of points, box and mask");
+        json_fault(&reading->json, path, "must have at least one of points, box, mask and refine");
+    if (members[MASK] && members[REFINE])
+        json_fault(&reading->json, &(struct json_path){path, "refine", 0},
+                   "cannot be combined with mask");
     if (members[POINTS] || members[LABELS])
         read_points(reading, path, members[POINTS], members[LABELS], &item->prompt);
     if (members[BOX])
@@ -194,7 +209,8 @@ static void read_prompt(struct reading *reading, const struct json_path *path,
     if (members[TEXT])
         read_text(reading, &(struct json_path){path, "text", 0}, members[TEXT]);
     if (members[REFINE])
-        read_refine(reading, &(struct json_path){path, "refine", 0}, members[REFINE]);
+        read_refine(reading, &(struct json_path){path, "refine", 0}, members[REFINE],
+                    &item->refine);
     read_settings(reading, path, members, item);
 }
 
@@ -260,6 +276,7 @@ static void read_request(struct reading *reading, const cJSON *root, struct prom
                        "cannot be combined with %s", prompt_names[member]);
     }
     read_settings(reading, NULL, members, &defaults);
+    list->numbered = true;
     read_list(reading, member, members[member], &defaults, list);
 }
 

@@ -105,6 +105,7 @@ void handle_image_delete(struct request *request) {
         request_refuse_unknown_image(request);
         return;
     }
+    refinements_forget(request->server->refinements, request->image_id);
     struct answer answer = {.status = MHD_HTTP_NO_CONTENT};
     request_answer(request, &answer);
 }

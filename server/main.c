@@ -71,7 +71,8 @@ static enum status create_parts(struct server *server, struct error *error) {
     server->store = store_create((size_t)server->options->store_memory);
     server->catalogue = server->store ? catalogue_create(server->store) : NULL;
     server->preparations = preparations_create(server->model);
-    if (!server->sessions || !server->preparations || !server->catalogue)
+    server->refinements = refinements_create((size_t)server->options->refine_memory);
+    if (!server->sessions || !server->preparations || !server->catalogue || !server->refinements)
         return error_set(error, STATUS_NO_MEMORY, "out of memory");
     return http_start(server, &server->http, error);
 }
@@ -86,6 +87,7 @@ static void destroy_parts(struct server *server) {
     http_stop(server->http);
     pool_free(server->pool);
     preparations_free(server->preparations);
+    refinements_free(server->refinements);
     catalogue_free(server->catalogue);
     store_free(server->store);
     sessions_free(server->sessions);

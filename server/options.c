@@ -72,6 +72,8 @@ static const struct row ROWS[] = {
     {"limits", "max_prompts", KIND_NUMBER, AT(max_prompts), 1, 100000, "256", "in one request"},
     {"store", "store_memory", KIND_BYTES, AT(store_memory), 4LL << 20, HUGE_BYTES, "1G",
      "of images kept in memory, as embeddings and as uploaded"},
+    {"store", "refine_memory", KIND_BYTES, AT(refine_memory), 1 << 20, HUGE_BYTES, "32M",
+     "of masks that may be refined"},
     {"log", "log_format", KIND_FORMAT, AT(log_format), 0, 0, "text", "text or json"},
     {"log", "log_level", KIND_LEVEL, AT(log_level), 0, 0, "info", "debug, info, warning or error"},
     {"log", "access_log", KIND_SWITCH, AT(access_log), 0, 0, "true", "one line a request"},

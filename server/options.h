@@ -35,7 +35,7 @@ struct options {
     long long max_pixels, max_side;
     long long max_prompts;
     /* [store] */
-    long long store_memory; /* bytes */
+    long long store_memory, refine_memory; /* bytes */
     /* [log] */
     enum log_format log_format;
     enum log_level log_level;

@@ -1,9 +1,11 @@
 /* Prompts: on an image that is there, on one that is being encoded, or together with the image. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/decode.h"
 #include "server/encode.h"
 #include "server/routes.h"
 #include "server/segment.h"
@@ -24,6 +26,8 @@ struct segmenting {
     struct record *record; /* held */
     struct prompt_list prompts;
     struct segmentation *results; /* one for each prompt */
+    struct mask_id (*ids)[3];     /* of each result's masks */
+    struct refinement **refined;  /* what each prompt refines, held; or NULL */
     struct timing timing;
     size_t admitted; /* prompts, counted in server->list_prompts */
     struct strand first;
@@ -41,7 +45,11 @@ static void end(struct segmenting *segmenting) {
         atomic_fetch_sub(&segmenting->request->server->list_prompts, segmenting->admitted);
     for (size_t i = 0; segmenting->results && i < segmenting->prompts.count; i++)
         segmentation_free(&segmenting->results[i]);
+    for (size_t i = 0; segmenting->refined && i < segmenting->prompts.count; i++)
+        refinement_release(segmenting->refined[i]);
     free(segmenting->results);
+    free(segmenting->ids);
+    free(segmenting->refined);
     prompt_list_free(&segmenting->prompts);
     record_release(segmenting->record);
     if (segmenting->form->release)
@@ -76,6 +84,7 @@ static void succeed(struct segmenting *segmenting) {
         .height = segmenting->record->embedding.geometry.height,
         .prompts = &segmenting->prompts,
         .results = segmenting->results,
+        .ids = segmenting->ids,
         .timing = &segmenting->timing,
     };
     struct timing timing = segmenting->timing;
@@ -89,18 +98,15 @@ static void succeed(struct segmenting *segmenting) {
 
 static enum status segment_one(struct segmenting *segmenting, size_t index, struct worker *worker,
                                struct error *error) {
-    struct server *server = segmenting->request->server;
-    struct session *session = sessions_take(server->sessions);
-    if (!session)
-        return error_set(error, STATUS_NO_MEMORY, "out of memory");
-    struct preparation preparation = preparations_take(
-        server->preparations, worker, segmenting->record, segmenting->prompts.count - index - 1);
-    enum status status = model_segment(
-        server->model, session, worker, &segmenting->record->embedding, preparation.prepared,
-        &segmenting->prompts.items[index].prompt, &segmenting->results[index], error);
-    preparations_give(server->preparations, preparation);
-    sessions_give(server->sessions, session);
-    return status;
+    const struct decoding decoding = {
+        .server = segmenting->request->server,
+        .record = segmenting->record,
+        .prompt = &segmenting->prompts.items[index].prompt,
+        .refined = segmenting->refined[index],
+        .to_come = segmenting->prompts.count - index - 1,
+    };
+    return decode_prompt(&decoding, worker, &segmenting->results[index], segmenting->ids[index],
+                         error);
 }
 
 /* Whoever leaves, such as a browser that has a newer preview to ask for, should not keep others
@@ -259,9 +265,34 @@ static bool admit(struct segmenting *segmenting) {
     return open == 0 || open + count <= (size_t)server->options->prompt_queue;
 }
 
+/* Finds the masks that prompts refine, and adds a fault for each that is not there. */
+static void find_refined(struct segmenting *segmenting, struct problem *problem) {
+    const struct prompt_list *prompts = &segmenting->prompts;
+    for (size_t i = 0; i < prompts->count; i++) {
+        const struct mask_id *id = &prompts->items[i].refine;
+        char pointer[64] = "/refine";
+        if (!*id->text)
+            continue;
+        segmenting->refined[i] =
+            refinements_find(segmenting->request->server->refinements, id, segmenting->record);
+        if (segmenting->refined[i])
+            continue;
+        if (prompts->numbered)
+            snprintf(pointer, sizeof pointer, "/prompts/%zu/refine", i);
+        problem_add(problem, PROBLEM_INVALID_PROMPT, pointer,
+                    "unknown, of another image, or no longer kept: send the mask itself as mask");
+    }
+}
+
 /* With the record at hand. */
 static void submit(struct segmenting *segmenting) {
     struct server *server = segmenting->request->server;
+    struct problem problem = {0};
+    find_refined(segmenting, &problem);
+    if (problem.type != PROBLEM_NONE) {
+        refuse(segmenting, &problem);
+        return;
+    }
     segmenting->first.job.deadline_ns = seconds_from_now(server->options->prompt_deadline);
     segmenting->strands = segmenting->queued = 1;
     if (admit(segmenting) && submit_strand(segmenting, &segmenting->first))
@@ -290,29 +321,34 @@ static void on_encoded(struct waiter *waiter, const struct outcome *outcome) {
 
 struct segmenting *segmenting_create(struct request *request, const struct segment_form *form,
                                      void *context, struct prompt_list *prompts) {
+    struct problem problem = {0};
+    const size_t count = prompts->count;
     struct segmenting *segmenting = calloc(1, sizeof *segmenting);
-    struct segmentation *results = calloc(prompts->count, sizeof *results);
-    if (!segmenting || !results) {
-        struct problem problem = {0};
-        problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
-        free(segmenting);
-        free(results);
-        prompt_list_free(prompts);
-        if (form->release)
-            form->release(context);
-        form->refuse(request, &problem);
+    if (segmenting) {
+        pthread_mutex_init(&segmenting->mutex, NULL);
+        segmenting->waiter.wake = on_encoded;
+        segmenting->request = request;
+        segmenting->form = form;
+        segmenting->context = context;
+        segmenting->prompts = *prompts;
+        segmenting->results = calloc(count, sizeof *segmenting->results);
+        segmenting->ids = calloc(count, sizeof *segmenting->ids);
+        segmenting->refined = calloc(count, sizeof *segmenting->refined);
+        segmenting->timing = (struct timing){0, -1, -1, 0};
+        *prompts = (struct prompt_list){0};
+        if (segmenting->results && segmenting->ids && segmenting->refined)
+            return segmenting;
+    }
+    problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
+    if (segmenting) {
+        refuse(segmenting, &problem);
         return NULL;
     }
-    pthread_mutex_init(&segmenting->mutex, NULL);
-    segmenting->waiter.wake = on_encoded;
-    segmenting->request = request;
-    segmenting->form = form;
-    segmenting->context = context;
-    segmenting->prompts = *prompts;
-    segmenting->results = results;
-    segmenting->timing = (struct timing){0, -1, -1, 0};
-    *prompts = (struct prompt_list){0};
-    return segmenting;
+    prompt_list_free(prompts);
+    if (form->release)
+        form->release(context);
+    form->refuse(request, &problem);
+    return NULL;
 }
 
 void segmenting_start(struct segmenting *segmenting, struct record *record) {

@@ -8,6 +8,7 @@
 #include "server/catalogue.h"
 #include "server/options.h"
 #include "server/preparations.h"
+#include "server/refinements.h"
 #include "server/sessions.h"
 #include "server/store.h"
 
@@ -19,6 +20,7 @@ struct server {
     struct pool *pool;
     struct sessions *sessions;
     struct preparations *preparations;
+    struct refinements *refinements;
     struct store *store;
     struct catalogue *catalogue;
     struct http *http;

@@ -110,7 +110,7 @@ class Prompts(DaemonCase):
                  "multimask": [1, "x", [], {}, None, "true", "Auto", 0],
                  "format": [1, "x", [], {}, None, "", "COCO_RLE", "coco_rle "],
                  "threshold": ["0", [], {}, None, True, 1e7, -1e7],
-                 "text": [1, [], {}, None, True], "refine": [1, [], {}, None],
+                 "text": [1, [], {}, None, True], "refine": [1, [], {}, None, "", "m_1"],
                  "min_area": ["0", -1, [], None], "simplify": ["0", -1, {}, False],
                  "fill_holes": [0, "false", None, []],
                  "prompts": [1, "x", {}, None, True, [], [1], [[]], [None]],
@@ -213,7 +213,6 @@ class Prompts(DaemonCase):
                 self.refused(answer, kind)
 
         missing("not-installed", text="the red truck")
-        missing("not-implemented", refine="m_0123456789abcdef")
         for name in ("polygon", "polygon_holes", "png", "labelstudio_rle", "cvat_rle"):
             missing("not-implemented", format=name)
         missing("not-implemented", min_area=5)

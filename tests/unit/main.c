@@ -53,6 +53,7 @@ static Suite *(*const suites[])(void) = {
     options_values_suite,
     prefer_suite,
     preparations_suite,
+    refinements_suite,
     sessions_suite,
     store_suite,
 };

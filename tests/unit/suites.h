@@ -65,6 +65,7 @@ Suite *options_suite(void);
 Suite *options_values_suite(void);
 Suite *prefer_suite(void);
 Suite *preparations_suite(void);
+Suite *refinements_suite(void);
 Suite *sessions_suite(void);
 Suite *store_suite(void);
 

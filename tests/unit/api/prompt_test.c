@@ -184,8 +184,8 @@ START_TEST(test_faults) {
     } cases[] = {
         {"[]", " must be an object\n"},
         {"null", " must be an object\n"},
-        {"{}", " must have at least one of points, box and mask\n"},
-        {"{\"multimask\":true}", " must have at least one of points, box and mask\n"},
+        {"{}", " must have at least one of points, box, mask and refine\n"},
+        {"{\"multimask\":true}", " must have at least one of points, box, mask and refine\n"},
         {"{\"points\":[[500,375]],\"pionts\":1,\"a/b\":2}",
          "/pionts unknown member\n/a~1b unknown member\n"},
         {"{\"points\":[[1,2]],\"points\":[[3,4]]}", "/points duplicate member\n"},
@@ -236,9 +236,10 @@ START_TEST(test_faults) {
         {"{\"boxes\":[]}", "/boxes must not be empty\n"},
         {"{\"prompts\":{}}", "/prompts must be an array\n"},
         {"{\"boxes\":\"\"}", "/boxes must be an array\n"},
-        {"{\"prompts\":[1,{},[]]}", "/prompts/0 must be an object\n"
-                                    "/prompts/1 must have at least one of points, box and mask\n"
-                                    "/prompts/2 must be an object\n"},
+        {"{\"prompts\":[1,{},[]]}",
+         "/prompts/0 must be an object\n"
+         "/prompts/1 must have at least one of points, box, mask and refine\n"
+         "/prompts/2 must be an object\n"},
         {"{\"prompts\":[1,2,3,4,5]}", "/prompts holds 5 prompts; the limit is 4 (max_prompts)\n"},
         {"{\"boxes\":[1,2,3,4,5]}", "/boxes holds 5 prompts; the limit is 4 (max_prompts)\n"},
         {"{\"boxes\":[[1,2,3,4],[1,2,3,\"4\"],{}]}",
@@ -296,6 +297,42 @@ START_TEST(test_faults_of_prior_masks) {
 }
 END_TEST
 
+/* An earlier mask by its ID, alone or with more. */
+START_TEST(test_refine) {
+    static const char id[] = "m_0123456789abcdef";
+    struct prompt_list list = assert_good("{\"refine\":\"m_0123456789abcdef\"}", &tiny, 1);
+    ck_assert_str_eq(list.items[0].refine.text, id);
+    ck_assert(!list.numbered && !list.items[0].prompt.logits && !list.items[0].prompt.mask);
+    prompt_list_free(&list);
+    list = assert_good("{\"prompts\":[{\"points\":[[1,2]]},{\"refine\":\"m_0123456789abcdef\","
+                       "\"points\":[[1,2]],\"box\":[1,1,3,3],\"multimask\":true}]}",
+                       &tiny, 2);
+    ck_assert(list.numbered);
+    ck_assert_str_eq(list.items[0].refine.text, "");
+    ck_assert_str_eq(list.items[1].refine.text, id);
+    ck_assert_int_eq(list.items[1].prompt.point_count, 1);
+    prompt_list_free(&list);
+
+    static const char *const wrong[] = {"",
+                                        "m_",
+                                        "m_0123456789abcde",
+                                        "m_0123456789abcdef0",
+                                        "M_0123456789abcdef",
+                                        "m-0123456789abcdef",
+                                        "m_0123456789ABCDEF",
+                                        " m_0123456789abcdef",
+                                        "m_0123456789abcdeg"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char json[100];
+        snprintf(json, sizeof json, "{\"refine\":\"%s\"}", wrong[i]);
+        assert_faults(json, &tiny, "/refine must be a mask's ID, m_[0-9a-f]{16}\n");
+    }
+    assert_faults("{\"prompts\":[{\"refine\":\"m_0123456789abcdef\",\"mask\":{\"size\":[4,6],"
+                  "\"counts\":[24]}}]}",
+                  &tiny, "/prompts/0/refine cannot be combined with mask\n");
+}
+END_TEST
+
 START_TEST(test_what_this_version_lacks) {
     static const char *const formats[] = {"polygon", "polygon_holes", "png", "labelstudio_rle",
                                           "cvat_rle"};
@@ -307,7 +344,6 @@ START_TEST(test_what_this_version_lacks) {
     }
     assert_problem("{\"text\":\"the red truck\"}", &truck, PROBLEM_NOT_INSTALLED,
                    "text prompts need a CLIP model, which is not installed");
-    assert_problem("{\"refine\":\"m_1\"}", &truck, PROBLEM_NOT_IMPLEMENTED, "refine is not");
     assert_problem("{\"box\":[1,2,3,4],\"min_area\":1}", &truck, PROBLEM_NOT_IMPLEMENTED,
                    "min_area is not");
     assert_problem("{\"boxes\":[[1,2,3,4]],\"fill_holes\":true}", &truck, PROBLEM_NOT_IMPLEMENTED,
@@ -318,11 +354,11 @@ START_TEST(test_what_this_version_lacks) {
     /* all of them are listed, with their places; the first one is told */
     struct prompt_list list;
     struct problem problem;
-    const char *json = "{\"prompts\":[{\"text\":\"a\"},{\"refine\":\"m_1\"}]}";
+    const char *json = "{\"prompts\":[{\"text\":\"a\"},{\"text\":\"b\"}]}";
     ck_assert(!parse(json, strlen(json), &truck, &list, &problem));
     ck_assert_int_eq(problem.type, PROBLEM_NOT_INSTALLED);
     ck_assert_uint_eq(problem.fault_count, 2);
-    ck_assert_str_eq(problem.faults[1].pointer, "/prompts/1/refine");
+    ck_assert_str_eq(problem.faults[1].pointer, "/prompts/1/text");
 
     /* what is wrong comes first */
     assert_faults("{\"text\":\"a\",\"format\":\"png\",\"threshold\":true}", &truck,
@@ -476,6 +512,7 @@ Suite *prompt_suite(void) {
     TCase *wrong = tcase_create("wrong");
     tcase_add_test(wrong, test_faults);
     tcase_add_test(wrong, test_faults_of_prior_masks);
+    tcase_add_test(wrong, test_refine);
     tcase_add_test(wrong, test_what_this_version_lacks);
     tcase_add_test(wrong, test_not_json);
     suite_add_tcase(suite, wrong);
