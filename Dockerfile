@@ -1,7 +1,10 @@
 # maskd: a small image with the weights in it.
 #
 #   docker build -t maskd .
-#   docker run --rm -p 127.0.0.1:8080:8080 maskd
+#   docker run --rm -p 127.0.0.1:8080:8080 -e MASKD_ALLOW_ANONYMOUS=true maskd
+#
+# Inside it listens on all addresses, so it needs either MASKD_API_KEYS, the path of a mounted file of keys, or, when the
+# port is published to this machine only, MASKD_ALLOW_ANONYMOUS.
 
 FROM debian:bookworm-slim AS build
 WORKDIR /src

@@ -17,6 +17,7 @@
 enum problem_type {
     PROBLEM_NONE,
     PROBLEM_BAD_REQUEST,           /* 400 /problems/bad-request: cannot be parsed */
+    PROBLEM_UNAUTHORIZED,          /* 401 /problems/unauthorized: no key, or none of ours */
     PROBLEM_UNKNOWN_IMAGE,         /* 404 /problems/unknown-image: "upload it again" */
     PROBLEM_UNKNOWN_ROUTE,         /* 404 /problems/unknown-route */
     PROBLEM_METHOD_NOT_ALLOWED,    /* 405 /problems/method-not-allowed */
@@ -30,13 +31,14 @@ enum problem_type {
     PROBLEM_INVALID_IMAGE,         /* 422 /problems/invalid-image: its pixels exceed the limit */
     PROBLEM_INVALID_EMBEDDING,     /* 422 /problems/invalid-embedding: its tensor or metadata */
     PROBLEM_INVALID_PROMPT,        /* 422 /problems/invalid-prompt */
-    PROBLEM_INVALID_REQUEST, /* 422 /problems/invalid-request: any other member or parameter */
-    PROBLEM_INTERNAL,        /* 500 /problems/internal: out of memory and the like */
-    PROBLEM_NOT_INSTALLED,   /* 501 /problems/not-installed: a model; tells the command for it */
-    PROBLEM_NOT_IMPLEMENTED, /* 501 /problems/not-implemented: not in this version */
-    PROBLEM_OVERLOADED,      /* 503 /problems/overloaded: a lane or the upload memory is full */
-    PROBLEM_DEADLINE,        /* 503 /problems/deadline: waited in a lane for too long */
-    PROBLEM_DRAINING,        /* 503 /problems/draining: the daemon is stopping */
+    PROBLEM_INVALID_REQUEST,   /* 422 /problems/invalid-request: any other member or parameter */
+    PROBLEM_TOO_MANY_REQUESTS, /* 429 /problems/too-many-requests: over the client's rate */
+    PROBLEM_INTERNAL,          /* 500 /problems/internal: out of memory and the like */
+    PROBLEM_NOT_INSTALLED,     /* 501 /problems/not-installed: a model; tells the command for it */
+    PROBLEM_NOT_IMPLEMENTED,   /* 501 /problems/not-implemented: not in this version */
+    PROBLEM_OVERLOADED,        /* 503 /problems/overloaded: a lane or the upload memory is full */
+    PROBLEM_DEADLINE,          /* 503 /problems/deadline: waited in a lane for too long */
+    PROBLEM_DRAINING,          /* 503 /problems/draining: the daemon is stopping */
     PROBLEM_TYPE_COUNT,
 };
 

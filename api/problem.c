@@ -10,6 +10,7 @@ static const struct problem_kind {
 } problem_kinds[PROBLEM_TYPE_COUNT] = {
     [PROBLEM_NONE] = {200, "none", "No problem"},
     [PROBLEM_BAD_REQUEST] = {400, "bad-request", "The request cannot be read"},
+    [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "A key is needed"},
     [PROBLEM_UNKNOWN_IMAGE] = {404, "unknown-image", "No image has this ID"},
     [PROBLEM_UNKNOWN_ROUTE] = {404, "unknown-route", "Nothing is served at this path"},
     [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method-not-allowed",
@@ -26,6 +27,7 @@ static const struct problem_kind {
     [PROBLEM_INVALID_EMBEDDING] = {422, "invalid-embedding", "The embedding is not valid"},
     [PROBLEM_INVALID_PROMPT] = {422, "invalid-prompt", "The prompt is not valid"},
     [PROBLEM_INVALID_REQUEST] = {422, "invalid-request", "The request is not valid"},
+    [PROBLEM_TOO_MANY_REQUESTS] = {429, "too-many-requests", "Too many requests"},
     [PROBLEM_INTERNAL] = {500, "internal", "The server failed"},
     [PROBLEM_NOT_INSTALLED] = {501, "not-installed", "A model for this is not installed"},
     [PROBLEM_NOT_IMPLEMENTED] = {501, "not-implemented", "This version cannot do this"},

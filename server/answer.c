@@ -7,8 +7,6 @@
 #include "server/clock.h"
 #include "server/request.h"
 
-enum { RETRY_AFTER_SECONDS = 2 };
-
 static void add_header(struct MHD_Response *response, const char *name, const char *value) {
     MHD_add_response_header(response, name, value); /* a header fewer is better than no answer */
 }
@@ -47,14 +45,16 @@ static struct MHD_Response *make_fixed_response(const char *body, size_t size) {
 
 /* Makes the response the request's, and wakes it if it sleeps. */
 static void hand_over(struct request *request, int status, struct MHD_Response *response,
-                      const struct timing *timing) {
+                      size_t size, const struct timing *timing) {
     if (response) {
         add_header(response, "X-Request-Id", request->id);
+        add_header(response, "X-Content-Type-Options", "nosniff");
         add_server_timing(request, response, timing);
         if (request->unframed || atomic_load(&request->server->draining))
             add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
     request->status = status;
+    request->sent = strcmp(request->method, MHD_HTTP_METHOD_HEAD) == 0 ? 0 : size;
     request->response = response; /* NULL: http.c drops the connection */
     if (response)
         atomic_fetch_add(&request->server->answers_open, 1);
@@ -92,27 +92,45 @@ void request_answer(struct request *request, const struct answer *answer) {
     for (size_t i = 0; response && i < ANSWER_HEADERS_MAX && answer->headers[i].name; i++)
         if (answer->headers[i].value)
             add_header(response, answer->headers[i].name, answer->headers[i].value);
-    hand_over(request, answer->status, response, answer->timing);
+    hand_over(request, answer->status, response, size, answer->timing);
+}
+
+static void add_retry_after(struct MHD_Response *response, long long seconds) {
+    char text[24];
+    snprintf(text, sizeof text, "%lld", seconds);
+    add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, text);
+}
+
+/* What a client is to do about a refusal, where HTTP has a header for it. */
+static void add_remedy(const struct request *request, int status, struct MHD_Response *response) {
+    char id[IMAGE_ID_MAX + 1], allow[ALLOW_MAX];
+    switch (status) {
+    case MHD_HTTP_UNAUTHORIZED:
+        add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        break;
+    case MHD_HTTP_METHOD_NOT_ALLOWED:
+        routes_find(request->method, request->path, id, allow);
+        add_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+        break;
+    case MHD_HTTP_TOO_MANY_REQUESTS:
+        add_retry_after(response, request->retry_after);
+        break;
+    case MHD_HTTP_SERVICE_UNAVAILABLE:
+        add_retry_after(response, request->server->options->retry_after);
+        break;
+    }
 }
 
 void request_refuse(struct request *request, const struct problem *problem) {
-    char id[IMAGE_ID_MAX + 1], allow[64];
     char *body = problem_json(problem);
-    struct MHD_Response *response =
-        body ? make_response(body, strlen(body)) : make_fixed_response("", 0);
+    const size_t size = body ? strlen(body) : 0;
+    struct MHD_Response *response = body ? make_response(body, size) : make_fixed_response("", 0);
     int status = problem_status(problem->type);
     if (response && body)
         add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/problem+json");
-    if (response && status == MHD_HTTP_SERVICE_UNAVAILABLE) {
-        char seconds[16];
-        snprintf(seconds, sizeof seconds, "%d", RETRY_AFTER_SECONDS);
-        add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
-    }
-    if (response && status == MHD_HTTP_METHOD_NOT_ALLOWED) {
-        routes_find(request->method, request->path, id, allow);
-        add_header(response, MHD_HTTP_HEADER_ALLOW, allow);
-    }
-    hand_over(request, status, response, NULL);
+    if (response)
+        add_remedy(request, status, response);
+    hand_over(request, status, response, size, NULL);
 }
 
 void request_refuse_with(struct request *request, enum problem_type type, const char *format, ...) {

@@ -89,6 +89,21 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     return send_response(http, request);
 }
 
+/* Without the query, which may hold a key. */
+static void log_request(const struct request *request, const char *end) {
+    char caller[INET6_ADDRSTRLEN];
+    log_event(LOG_INFO, "request", LOG_STRING("method", request->method),
+              LOG_STRING("path", request->path),
+              LOG_STRING("route", request->route ? request->route->path : ""),
+              LOG_STRING("image", request->image_id), LOG_INTEGER("status", request->status),
+              LOG_INTEGER("received", (int64_t)request->received),
+              LOG_INTEGER("sent", (int64_t)request->sent),
+              LOG_NUMBER("ms", milliseconds_since(request->started_ns)),
+              LOG_STRING("client", caller_text(&request->caller, caller)),
+              LOG_STRING("key", request->key_label), LOG_STRING("request_id", request->id),
+              LOG_STRING("end", end));
+}
+
 static void on_completed(void *user, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code) {
     (void)connection;
@@ -100,13 +115,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     connection_set_turn(http->connections, request->peer, TURN_CLIENT_SENDS,
                         seconds_from_now(http->server->options->idle_timeout));
     if (http->server->options->access_log)
-        log_event(
-            LOG_INFO, "request", LOG_STRING("method", request->method),
-            LOG_STRING("path", request->path), LOG_INTEGER("status", request->status),
-            LOG_INTEGER("received", (int64_t)request->received),
-            LOG_NUMBER("ms", milliseconds_since(request->started_ns)),
-            LOG_STRING("request_id", request->id),
-            LOG_STRING("end", code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "sent" : "broken"));
+        log_request(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "sent" : "broken");
     request_free(request);
 }
 

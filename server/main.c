@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/clock.h"
+#include "server/guards.h"
 #include "server/http.h"
 #include "server/log.h"
 
@@ -64,7 +65,9 @@ static enum status create_pool(struct server *server, struct error *error) {
 
 static enum status create_parts(struct server *server, struct error *error) {
     size_t jobs_at_once = 2 * (size_t)worker_count(server->options); /* of both lanes */
-    enum status status = create_pool(server, error);
+    enum status status = guards_create(server, error);
+    if (status == STATUS_OK)
+        status = create_pool(server, error);
     if (status != STATUS_OK)
         return status;
     server->sessions = sessions_create(server->model, jobs_at_once);
@@ -92,6 +95,7 @@ static void destroy_parts(struct server *server) {
     store_free(server->store);
     sessions_free(server->sessions);
     model_free(server->model);
+    guards_free(server);
 }
 
 /* ---- the main loop ----------------------------------------------------------------------- */
@@ -105,11 +109,21 @@ static void request_stop(int signal) {
     sem_post(&stop_requests);
 }
 
+/* SIGHUP came: files are to be read again. */
+static volatile sig_atomic_t reload_requested;
+
+static void request_reload(int signal) {
+    (void)signal;
+    reload_requested = 1;
+}
+
 static void catch_signals(void) {
+    struct sigaction reload = {.sa_handler = request_reload, .sa_flags = SA_RESTART};
     struct sigaction stop = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
     sem_init(&stop_requests, 0, 0);
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGHUP, &reload, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -149,6 +163,10 @@ static void trim(struct server *server, enum trim trim) {
 static void serve(struct server *server) {
     int idle_ticks = 0;
     while (!tick(server)) {
+        if (reload_requested) {
+            reload_requested = 0;
+            guards_reload(server);
+        }
         idle_ticks = is_idle(server) ? idle_ticks + 1 : 0;
         if (idle_ticks == REST_TICKS)
             trim(server, TRIM_ENCODING);
@@ -193,6 +211,7 @@ static int check_config(const struct options *options, int faults) {
         faults++;
     }
     model_free(model);
+    faults += guards_check(options, stderr);
     if (faults == 0)
         options_print(options, stdout);
     else

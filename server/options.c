@@ -10,6 +10,7 @@
 
 enum kind {
     KIND_TEXT,
+    KIND_OPTIONAL_TEXT, /* may be empty */
     KIND_NUMBER,
     KIND_BYTES,
     KIND_SWITCH,
@@ -51,6 +52,17 @@ static const struct row ROWS[] = {
      "that a connection may wait for its next request"},
     {"server", "drain_seconds", KIND_NUMBER, AT(drain_seconds), 0, MANY, "30",
      "to finish what is in flight after SIGTERM"},
+    {"security", "api_keys", KIND_OPTIONAL_TEXT, AT(api_keys), 0, 0, "",
+     "file of the keys that requests need; empty: none"},
+    {"security", "allow_anonymous", KIND_SWITCH, AT(allow_anonymous), 0, 0, "false",
+     "serve others than this machine without keys"},
+    {"security", "open_metrics", KIND_SWITCH, AT(open_metrics), 0, 0, "false",
+     "/metrics needs no key"},
+    {"security", "rate_limit", KIND_NUMBER, AT(rate_limit), 0, 100000, "0",
+     "requests a second of one key or address; 0: any"},
+    {"security", "rate_burst", KIND_NUMBER, AT(rate_burst), 1, 100000, "50", "of these at once"},
+    {"security", "trust_forwarded_for", KIND_SWITCH, AT(trust_forwarded_for), 0, 0, "false",
+     "the proxy's X-Forwarded-For tells who calls"},
     {"engine", "model", KIND_TEXT, AT(model), 0, 0, "models/mobile_sam.safetensors", "the weights"},
     {"engine", "workers", KIND_NUMBER, AT(workers), 0, 256, "0",
      "computing threads; 0: one for each usable core"},
@@ -63,6 +75,8 @@ static const struct row ROWS[] = {
      "that a prompt may wait"},
     {"lanes", "upload_deadline", KIND_NUMBER, AT(upload_deadline), 1, MANY, "60",
      "that an image may wait"},
+    {"lanes", "retry_after", KIND_NUMBER, AT(retry_after), 1, 3600, "2",
+     "that a 503 tells a client to wait"},
     {"limits", "max_body", KIND_BYTES, AT(max_body), 1024, 1LL << 31, "32M", "of one request"},
     {"limits", "upload_memory", KIND_BYTES, AT(upload_memory), 1024, HUGE_BYTES, "256M",
      "of all request bodies together"},
@@ -159,7 +173,8 @@ static void set_value(struct reader *reader, const struct row *row, const char *
     int word;
     switch (row->kind) {
     case KIND_TEXT:
-        if (!*value)
+    case KIND_OPTIONAL_TEXT:
+        if (!*value && row->kind == KIND_TEXT)
             snprintf(why, sizeof why, "must not be empty");
         else if (strlen(value) >= OPTION_TEXT_MAX)
             snprintf(why, sizeof why, "longer than %d bytes", OPTION_TEXT_MAX - 1);
@@ -378,6 +393,8 @@ int options_read(int argc, char **argv, struct options *options, FILE *faults) {
     if (options->upload_memory < options->max_body)
         fault(&reader, "", "upload_memory", NULL,
               "less than max_body: no request of that size could be read");
+    if (options->api_keys[0] && options->allow_anonymous)
+        fault(&reader, "", "allow_anonymous", NULL, "cannot be: api_keys asks for keys");
     return reader.fault_count;
 }
 
@@ -400,6 +417,7 @@ static void print_value(const struct row *row, const struct options *options, FI
     const char *from = (const char *)options + row->offset;
     switch (row->kind) {
     case KIND_TEXT:
+    case KIND_OPTIONAL_TEXT:
         fprintf(out, "%s\n", from);
         break;
     case KIND_NUMBER:

@@ -22,6 +22,10 @@ struct options {
     long long max_connections;
     /* seconds */
     long long header_timeout, body_timeout, send_timeout, idle_timeout, drain_seconds;
+    /* [security] */
+    char api_keys[OPTION_TEXT_MAX]; /* the file; empty: nobody needs a key */
+    bool allow_anonymous, open_metrics, trust_forwarded_for;
+    long long rate_limit, rate_burst; /* requests a second, 0: any; requests at once */
     /* [engine] */
     char model[OPTION_TEXT_MAX];
     long long workers; /* 0: as many as usable cores */
@@ -29,6 +33,7 @@ struct options {
     /* [lanes] */
     long long prompt_queue, upload_queue;
     long long prompt_deadline, upload_deadline; /* seconds */
+    long long retry_after;                      /* seconds */
     /* [limits] */
     long long max_body;      /* bytes of one request */
     long long upload_memory; /* bytes of all request bodies that are held at the same time */

@@ -1,4 +1,4 @@
-#include "server/request.h"
+#include "server/access.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,8 +109,9 @@ static void check_framing(struct request *request) {
 }
 
 static void check_route(struct request *request) {
-    char allow[64];
+    char allow[ALLOW_MAX];
     request->route = routes_find(request->method, request->path, request->image_id, allow);
+    access_check(request);
     if (!request->route && *allow)
         problem_set(&request->refusal, PROBLEM_METHOD_NOT_ALLOWED, "%.100s takes %s", request->path,
                     allow);
@@ -280,7 +281,8 @@ static enum MHD_Result check_parameter(void *user, enum MHD_ValueKind kind, cons
     (void)kind, (void)value;
     struct query_check *check = user;
     for (int i = 0; i < ROUTE_PARAMETERS_MAX && check->route->parameters[i]; i++)
-        if (strcmp(key, check->route->parameters[i]) == 0)
+        if (strcmp(check->route->parameters[i], key) == 0 ||
+            strcmp(check->route->parameters[i], "*") == 0)
             return MHD_YES;
     char pointer[64];
     snprintf(pointer, sizeof pointer, "?%.40s", key);

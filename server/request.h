@@ -12,12 +12,22 @@
 #include <microhttpd.h>
 
 #include "api/api.h"
+#include "server/caller.h"
 #include "server/connections.h"
+#include "server/keys.h"
 #include "server/server.h"
 
 struct request;
 
 enum { ROUTE_PARAMETERS_MAX = 4, REQUEST_ID_MAX = 128 };
+
+/* Who may come in, when there are api_keys. */
+enum access {
+    FOR_KEYS,    /* whoever has a key */
+    FOR_ALL,     /* everybody: there is no data in it */
+    FOR_PROBES,  /* everybody, at any rate */
+    FOR_METRICS, /* whoever has a key, or everybody with open_metrics; at any rate */
+};
 
 struct route {
     const char *method;
@@ -25,7 +35,8 @@ struct route {
     void (*handle)(struct request *request);
     /* Adds the faults of the query's values; NULL when it takes no parameters. */
     void (*check_query)(struct request *request, struct problem *problem);
-    const char *parameters[ROUTE_PARAMETERS_MAX]; /* that the query may have */
+    const char *parameters[ROUTE_PARAMETERS_MAX]; /* that the query may have; "*": any */
+    enum access access;
 };
 
 struct body {
@@ -44,14 +55,18 @@ struct request {
     char image_id[IMAGE_ID_MAX + 1]; /* the "{id}" of the path */
     char id[REQUEST_ID_MAX + 1];     /* X-Request-Id */
     int64_t started_ns;
+    struct caller caller;
+    char key_label[KEY_LABEL_MAX + 1]; /* of the key that came with it; or "" */
 
     struct body body;
     size_t received;        /* bytes of the body, also of one that is thrown away */
     bool complete;          /* the body is there, the handler was called */
     bool unframed;          /* where the body ends is not certain: nothing may follow it */
     struct problem refusal; /* why the body is only read to be thrown away; or none */
+    int64_t retry_after;    /* seconds, when the refusal is for the rate */
 
-    int status; /* of the answer */
+    int status;  /* of the answer */
+    size_t sent; /* bytes of its body */
     struct MHD_Response *response;
     bool suspended;
 };
@@ -115,9 +130,11 @@ void request_handle(struct request *request);
 bool request_refused_early(struct request *request);
 void request_free(struct request *request);
 
-/* The route of a method and path. When there is none, *allow is the methods that the path takes, or
- * "" when it takes none. id is set to the "{id}" of the path. */
+enum { ALLOW_MAX = 64 };
+
+/* The route of a method and path. When there is none, or the method is OPTIONS, *allow is the
+ * methods that the path takes, or "" when it takes none. id is set to the "{id}" of the path. */
 const struct route *routes_find(const char *method, const char *path, char id[IMAGE_ID_MAX + 1],
-                                char allow[64]);
+                                char allow[ALLOW_MAX]);
 
 #endif

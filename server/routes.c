@@ -4,16 +4,19 @@
 #include <string.h>
 
 static const struct route ROUTES[] = {
-    {"GET", "/healthz", handle_healthz, NULL, {NULL}},
-    {"GET", "/readyz", handle_readyz, NULL, {NULL}},
-    {"GET", "/v1/models", handle_models, NULL, {NULL}},
-    {"POST", "/v1/images", handle_image_upload, incoming_check_query, {"id", "model"}},
-    {"GET", "/v1/images", handle_image_list, check_image_list_query, {"limit", "cursor"}},
-    {"GET", "/v1/images/{id}", handle_image_get, NULL, {NULL}},
-    {"DELETE", "/v1/images/{id}", handle_image_delete, NULL, {NULL}},
-    {"POST", "/v1/images/{id}/segment", handle_segment_image, NULL, {NULL}},
-    {"POST", "/v1/segment", handle_segment_upload, incoming_check_query, {"id", "model"}},
+    {"GET", "/healthz", handle_healthz, NULL, {NULL}, FOR_PROBES},
+    {"GET", "/readyz", handle_readyz, NULL, {NULL}, FOR_PROBES},
+    {"GET", "/v1/models", handle_models, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/v1/images", handle_image_upload, incoming_check_query, {"id", "model"}, FOR_KEYS},
+    {"GET", "/v1/images", handle_image_list, check_image_list_query, {"limit", "cursor"}, FOR_KEYS},
+    {"GET", "/v1/images/{id}", handle_image_get, NULL, {NULL}, FOR_KEYS},
+    {"DELETE", "/v1/images/{id}", handle_image_delete, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/v1/images/{id}/segment", handle_segment_image, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/v1/segment", handle_segment_upload, incoming_check_query, {"id", "model"}, FOR_KEYS},
 };
+
+/* Of every path. What it needs to be asked for is told by the routes themselves. */
+static const struct route OPTIONS = {"OPTIONS", "*", handle_options, NULL, {"*"}, FOR_ALL};
 
 /* Whether path has the pattern's form; copies what stands for "{id}". */
 static bool path_matches(const char *pattern, const char *path, char id[IMAGE_ID_MAX + 1]) {
@@ -32,7 +35,7 @@ static bool path_matches(const char *pattern, const char *path, char id[IMAGE_ID
 }
 
 const struct route *routes_find(const char *method, const char *path, char id[IMAGE_ID_MAX + 1],
-                                char allow[64]) {
+                                char allow[ALLOW_MAX]) {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     size_t used = 0;
     allow[0] = id[0] = '\0';
@@ -42,8 +45,10 @@ const struct route *routes_find(const char *method, const char *path, char id[IM
         if (strcmp(ROUTES[i].method, wanted) == 0)
             return &ROUTES[i];
         bool get = strcmp(ROUTES[i].method, "GET") == 0;
-        used += (size_t)snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "",
+        used += (size_t)snprintf(allow + used, ALLOW_MAX - used, "%s, ",
                                  get ? "GET, HEAD" : ROUTES[i].method);
     }
-    return NULL;
+    if (used > 0)
+        snprintf(allow + used, ALLOW_MAX - used, "%s", OPTIONS.method);
+    return used > 0 && strcmp(method, OPTIONS.method) == 0 ? &OPTIONS : NULL;
 }

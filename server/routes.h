@@ -9,6 +9,7 @@
 void handle_healthz(struct request *request);
 void handle_readyz(struct request *request);
 void handle_models(struct request *request);
+void handle_options(struct request *request);
 
 /* images.c */
 void handle_image_upload(struct request *request);

@@ -6,9 +6,11 @@
 
 #include "engine/engine.h"
 #include "server/catalogue.h"
+#include "server/keys.h"
 #include "server/options.h"
 #include "server/preparations.h"
 #include "server/refinements.h"
+#include "server/rates.h"
 #include "server/sessions.h"
 #include "server/store.h"
 
@@ -23,6 +25,8 @@ struct server {
     struct refinements *refinements;
     struct store *store;
     struct catalogue *catalogue;
+    struct keys *keys;   /* NULL: nobody needs one */
+    struct rates *rates; /* NULL: as often as they like */
     struct http *http;
     atomic_bool draining;        /* SIGTERM came: no new work */
     atomic_size_t requests_open; /* from their headers until their answer is sent */

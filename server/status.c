@@ -25,3 +25,11 @@ void handle_models(struct request *request) {
     struct answer answer = {.status = MHD_HTTP_OK, .body = model_list_json(&model, 1)};
     request_answer(request, &answer);
 }
+
+void handle_options(struct request *request) {
+    char id[IMAGE_ID_MAX + 1], allow[ALLOW_MAX];
+    routes_find(request->method, request->path, id, allow);
+    struct answer answer = {.status = MHD_HTTP_NO_CONTENT,
+                            .headers = {{MHD_HTTP_HEADER_ALLOW, allow}}};
+    request_answer(request, &answer);
+}

@@ -9,6 +9,7 @@ from daemon import HOST, seconds
 
 STATUS_OF = {
     "/problems/bad-request": 400,
+    "/problems/unauthorized": 401,
     "/problems/unknown-image": 404,
     "/problems/unknown-route": 404,
     "/problems/method-not-allowed": 405,
@@ -23,6 +24,7 @@ STATUS_OF = {
     "/problems/invalid-embedding": 422,
     "/problems/invalid-prompt": 422,
     "/problems/invalid-request": 422,
+    "/problems/too-many-requests": 429,
     "/problems/internal": 500,
     "/problems/not-installed": 501,
     "/problems/not-implemented": 501,

@@ -32,7 +32,7 @@ class Start(unittest.TestCase):
             self.assertIn("in use", why)
 
     def test_an_address_that_is_not_ours(self):
-        self.assertIn("192.0.2.1", self.refuse("--host", "192.0.2.1"))
+        self.assertIn("192.0.2.1", self.refuse("--host", "192.0.2.1", "--allow-anonymous", "true"))
         self.assertIn("no.such.host.invalid", self.refuse("--host", "no.such.host.invalid"))
 
     def test_two_daemons(self):

@@ -57,15 +57,18 @@ Suite *safetensors_suite(void);
 Suite *safetensors_write_suite(void);
 
 /* server/ */
+Suite *caller_suite(void);
 Suite *catalogue_suite(void);
 Suite *conditional_suite(void);
 Suite *connections_suite(void);
+Suite *keys_suite(void);
 Suite *log_suite(void);
 Suite *options_suite(void);
 Suite *options_values_suite(void);
 Suite *prefer_suite(void);
 Suite *preparations_suite(void);
 Suite *refinements_suite(void);
+Suite *rates_suite(void);
 Suite *sessions_suite(void);
 Suite *store_suite(void);
 

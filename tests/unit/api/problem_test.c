@@ -73,6 +73,7 @@ START_TEST(test_every_type_has_a_status_a_slug_and_a_title) {
     static const int statuses[PROBLEM_TYPE_COUNT] = {
         [PROBLEM_NONE] = 200,
         [PROBLEM_BAD_REQUEST] = 400,
+        [PROBLEM_UNAUTHORIZED] = 401,
         [PROBLEM_UNKNOWN_IMAGE] = 404,
         [PROBLEM_UNKNOWN_ROUTE] = 404,
         [PROBLEM_METHOD_NOT_ALLOWED] = 405,
@@ -87,6 +88,7 @@ START_TEST(test_every_type_has_a_status_a_slug_and_a_title) {
         [PROBLEM_INVALID_EMBEDDING] = 422,
         [PROBLEM_INVALID_PROMPT] = 422,
         [PROBLEM_INVALID_REQUEST] = 422,
+        [PROBLEM_TOO_MANY_REQUESTS] = 429,
         [PROBLEM_INTERNAL] = 500,
         [PROBLEM_NOT_INSTALLED] = 501,
         [PROBLEM_NOT_IMPLEMENTED] = 501,
