@@ -106,6 +106,10 @@ $(BUILD)/engine-probe: $(call object,tests/parity/engine_probe.c tests/tool.c) $
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+$(BUILD)/everything-probe: $(call object,tests/parity/everything_probe.c tests/tool.c) $(ENGINE_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 $(BUILD)/engine-bench: $(call object,tests/bench/engine_bench.c tests/tool.c) $(ENGINE_OBJECTS)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@

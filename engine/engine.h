@@ -187,13 +187,26 @@ struct everything_options {
     int points_per_side;
     float pred_iou_thresh, stability_score_thresh, stability_score_offset, box_nms_thresh;
     int crop_n_layers;
-    float crop_nms_thresh, crop_overlap_ratio;
+    float crop_nms_thresh;
+    double crop_overlap_ratio; /* a float more or less moves crops by a pixel */
     int crop_n_points_downscale_factor;
     int min_mask_region_area;
 };
 
 /* The original's defaults. */
 extern const struct everything_options EVERYTHING_DEFAULTS;
+
+/* Thresholds and ratios are 0 .. 1, the offset is not negative, counts and areas at least 0, sides
+ * and factors at least 1. */
+enum {
+    EVERYTHING_SIDE_MAX = 128, /* points_per_side */
+    EVERYTHING_LAYERS_MAX = 3, /* crop_n_layers */
+    EVERYTHING_POINTS_MAX = 65536,
+};
+
+/* What model_everything says of options and of whether there are pixels, at once. */
+enum status everything_check(const struct everything_options *options, bool pixels,
+                             struct error *error);
 
 struct everything_mask {
     struct segment segment;
@@ -206,17 +219,19 @@ struct everything {
     struct everything_mask *masks; /* owned: everything_free */
 };
 
-/* What is told to whoever waits, from any worker's thread. */
+/* What is told to whoever waits, from any worker's thread, one call at a time. */
 struct everything_progress {
     void (*report)(void *argument, size_t done, size_t total); /* points; NULL: nobody asks */
-    bool (*cancelled)(void *argument);                         /* NULL: never */
+    bool (*cancelled)(void *argument); /* NULL: never; after true nothing is told any more */
     void *argument;
 };
 
-/* All masks of an image, by a grid of points. pixels is the upright image, for the crops of
- * crop_n_layers > 0; may be NULL otherwise. On STATUS_OK the caller owns *everything. Call from a
- * bulk job of worker's pool: prompts of others go in between. STATUS_INVALID: options out of range,
- * crops without pixels; or it was cancelled. STATUS_NO_MEMORY. */
+/* All masks of an image, by a grid of points: those of smaller crops first if there are crops,
+ * otherwise by falling predicted IoU. Masks without a pixel are left out. pixels is the upright
+ * image, for the crops of crop_n_layers > 0; may be NULL otherwise. On STATUS_OK the caller owns
+ * *everything. Call from a bulk job of worker's pool: prompts of others go in between.
+ * STATUS_INVALID: options out of range, crops without pixels; or it was cancelled.
+ * STATUS_NO_MEMORY. */
 enum status model_everything(const struct model *model, struct worker *worker,
                              const struct embedding *embedding, const struct image *pixels,
                              const struct everything_options *options,

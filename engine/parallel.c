@@ -37,7 +37,9 @@ struct worker {
     struct pool *pool;
     pthread_t thread;
     void *scratch;
-    enum lane driving;  /* the lane of the innermost job on this worker's stack; LANE_COUNT: none */
+    enum lane lane;     /* of the innermost job or tile on this worker's stack; LANE_COUNT: none */
+    bool in_tile;       /* that is a tile */
+    bool drives;        /* there is a job on the stack */
     int64_t charged_ns; /* the time of this worker is charged to the lanes until here */
 };
 
@@ -53,7 +55,7 @@ struct pool {
     pthread_cond_t work;   /* for idle workers: something to take */
     struct lane_queue lanes[LANE_COUNT];
     int64_t bulk_behind_ns; /* the workers' time that bulk work is owed; negative: that it owes */
-    size_t bulk_stalled;    /* bulk jobs that stand still under an interactive one */
+    size_t bulk_stalled;    /* bulk jobs and tiles that stand still under an interactive job */
     int drivers;            /* workers that have a job on their stack */
     int interactive;        /* workers that run an interactive job or tile */
     int64_t left_ns; /* since when the next interactive job is left to others; 0: it is not */
@@ -159,10 +161,16 @@ static void run_tile(struct worker *worker, enum lane lane, struct batch *batch)
         *link = batch->next;
         count_open(pool, lane, -1);
     }
+    const enum lane outer = worker->lane;
+    const bool nested = worker->in_tile;
+    worker->lane = lane;
+    worker->in_tile = true;
     pthread_mutex_unlock(&pool->mutex);
     batch->tile(batch->argument, index, worker);
     pthread_mutex_lock(&pool->mutex);
     charge(worker, lane);
+    worker->lane = outer;
+    worker->in_tile = nested;
     if (atomic_fetch_add_explicit(&batch->done, 1, memory_order_release) + 1 == batch->count)
         pthread_cond_signal(&batch->finished);
 }
@@ -170,17 +178,22 @@ static void run_tile(struct worker *worker, enum lane lane, struct batch *batch)
 static void run_job(struct worker *worker, enum lane lane) {
     struct pool *pool = worker->pool;
     struct pool_job *job = take_job(pool, lane);
-    enum lane outer = worker->driving;
-    worker->driving = lane;
-    pool->drivers += outer == LANE_COUNT;
+    const enum lane outer = worker->lane;
+    const bool over_tile = worker->in_tile, over_job = worker->drives;
+    worker->lane = lane;
+    worker->in_tile = false;
+    worker->drives = true;
+    pool->drivers += !over_job;
     pool->bulk_stalled += outer == LANE_BULK;
     pthread_mutex_unlock(&pool->mutex);
     job->run(job, worker);
     pthread_mutex_lock(&pool->mutex);
     charge(worker, lane);
     pool->bulk_stalled -= outer == LANE_BULK;
-    pool->drivers -= outer == LANE_COUNT;
-    worker->driving = outer;
+    pool->drivers -= !over_job;
+    worker->drives = over_job;
+    worker->in_tile = over_tile;
+    worker->lane = outer;
     pool->lanes[lane].running--;
     if (pool->bulk_behind_ns > 0 && bulk_is_idle(pool)) /* who wants nothing is owed nothing */
         pool->bulk_behind_ns = 0;
@@ -193,7 +206,7 @@ static void run_job(struct worker *worker, enum lane lane) {
 /* Runs one tile or job of the lane. */
 static void run_unit(struct worker *worker, enum lane lane) {
     struct pool *pool = worker->pool;
-    charge(worker, worker->driving);
+    charge(worker, worker->lane);
     pool->interactive += lane == LANE_INTERACTIVE;
     if (has_tile(pool, lane))
         run_tile(worker, lane, pool->lanes[lane].batches);
@@ -260,25 +273,25 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
-/* Whether this worker, just charged, takes interactive work on top of its bulk job. It leaves a job
- * to workers that drive nothing, one of which is free within a tile, for the bulk job would stand
- * still until that job has ended; but not for longer than that. */
+/* Whether this worker, just charged, takes interactive work on top of its bulk job or tile. If it
+ * drives one, it leaves a job to workers that drive nothing, one of which is free within a tile,
+ * for the bulk job would stand still until that job has ended; but not for longer than that. */
 static bool interrupts_bulk(const struct worker *worker) {
     struct pool *pool = worker->pool;
     if (!goes_first(pool) || !has_work(pool, LANE_INTERACTIVE))
         return false;
-    if (has_tile(pool, LANE_INTERACTIVE) || pool->drivers == pool->worker_count)
+    if (has_tile(pool, LANE_INTERACTIVE) || !worker->drives || pool->drivers == pool->worker_count)
         return true;
     if (pool->left_ns == 0)
         pool->left_ns = worker->charged_ns;
     return worker->charged_ns - pool->left_ns > LEFT_TO_OTHERS_NS;
 }
 
-/* With the mutex held: serves interactive work from the stack of a bulk job, unless it is the bulk
+/* With the mutex held: serves interactive work from the stack of bulk work, unless it is the bulk
  * lane's turn. */
 static void serve_interactive(struct worker *worker) {
     struct pool *pool = worker->pool;
-    if (worker->driving != LANE_BULK || !has_work(pool, LANE_INTERACTIVE))
+    if (worker->lane != LANE_BULK || !has_work(pool, LANE_INTERACTIVE))
         return;
     charge(worker, LANE_BULK);
     while (interrupts_bulk(worker))
@@ -302,8 +315,15 @@ void worker_parallel_for(struct worker *worker, size_t count,
                          void (*tile)(void *argument, size_t index, struct worker *worker),
                          void *argument) {
     struct pool *pool = worker->pool;
-    enum lane lane = worker->driving;
+    enum lane lane = worker->lane;
     struct batch batch = {.tile = tile, .argument = argument, .count = count};
+    if (worker->in_tile) {
+        for (size_t i = 0; i < count; i++) {
+            worker_yield(worker);
+            tile(argument, i, worker);
+        }
+        return;
+    }
     if (count == 0)
         return;
     pthread_cond_init(&batch.finished, NULL);
@@ -376,7 +396,7 @@ enum status pool_create(const struct pool_options *options, struct pool **out,
     for (size_t i = 0; i < workers; i++) {
         struct worker *worker = &pool->workers[i];
         worker->pool = pool;
-        worker->driving = LANE_COUNT;
+        worker->lane = LANE_COUNT;
         worker->scratch = map_scratch(pool->scratch_bytes);
         if (!worker->scratch) {
             release(pool);
@@ -493,7 +513,7 @@ bool worker_requeue(struct worker *worker, struct pool_job *job) {
     bool accepted = !pool->closing;
     if (accepted) {
         job->deadline_ns = 0;
-        append_job(pool, worker->driving, job);
+        append_job(pool, worker->lane, job);
     }
     pthread_mutex_unlock(&pool->mutex);
     return accepted;

@@ -23,19 +23,29 @@ uint8_t *read_file(const char *path, size_t *size) {
     return bytes;
 }
 
-void read_scaled_image(const char *path, int input_size, struct image *scaled,
-                       struct geometry *geometry) {
+void read_image(const char *path, struct image *image) {
     struct image_limits limits = {.max_pixels = 200000000, .max_side = 65500};
     struct error error = {0};
-    struct image image;
     size_t size;
     uint8_t *bytes = read_file(path, &size);
-    if (image_decode(bytes, size, &limits, NULL, &image, &error) != STATUS_OK)
+    if (image_decode(bytes, size, &limits, NULL, image, &error) != STATUS_OK)
         die(path, error.message);
-    geometry_fit(image.width, image.height, input_size, geometry);
-    if (image_resize(&image, geometry->scaled_width, geometry->scaled_height, NULL, scaled,
-                     &error) != STATUS_OK)
-        die(path, error.message);
-    image_free(&image);
     free(bytes);
+}
+
+void scale_image(const struct image *image, int input_size, struct image *scaled,
+                 struct geometry *geometry) {
+    struct error error = {0};
+    geometry_fit(image->width, image->height, input_size, geometry);
+    if (image_resize(image, geometry->scaled_width, geometry->scaled_height, NULL, scaled,
+                     &error) != STATUS_OK)
+        die("resampling", error.message);
+}
+
+void read_scaled_image(const char *path, int input_size, struct image *scaled,
+                       struct geometry *geometry) {
+    struct image image;
+    read_image(path, &image);
+    scale_image(&image, input_size, scaled, geometry);
+    image_free(&image);
 }

@@ -9,7 +9,13 @@ _Noreturn void die(const char *what, const char *why);
 /* The caller's to free. */
 uint8_t *read_file(const char *path, size_t *size);
 
-/* An image as the encoder takes it: decoded, and resampled to the geometry's scaled size. */
+void read_image(const char *path, struct image *image);
+
+/* As the encoder takes it: resampled to the geometry's scaled size. */
+void scale_image(const struct image *image, int input_size, struct image *scaled,
+                 struct geometry *geometry);
+
+/* Both. */
 void read_scaled_image(const char *path, int input_size, struct image *scaled,
                        struct geometry *geometry);
 

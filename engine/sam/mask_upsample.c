@@ -64,12 +64,14 @@ static void place_rows(const struct geometry *geometry, float *weights, struct m
 }
 
 enum status mask_upsampler_init(struct mask_upsampler *upsampler, const struct geometry *geometry,
-                                struct error *error) {
+                                const struct mask_frame *frame, struct error *error) {
     const size_t width = (size_t)geometry->width, height = (size_t)geometry->height;
     const size_t stride = height + KERNEL_CHANNEL_STEP;
     upsampler->kernels = kernels_best();
     upsampler->width = geometry->width;
     upsampler->height = geometry->height;
+    upsampler->frame =
+        frame ? *frame : (struct mask_frame){0, 0, geometry->width, geometry->height};
     upsampler->columns = malloc(width * sizeof *upsampler->columns);
     upsampler->row_weights = calloc(3 * stride, sizeof *upsampler->row_weights);
     upsampler->edges = malloc((height + 1) * sizeof *upsampler->edges);
@@ -132,8 +134,8 @@ static void take_logits(struct mask_upsampler *upsampler, const float *values) {
 /* ---- the runs ---------------------------------------------------------------------------- */
 
 struct tracer {
-    size_t height, x; /* of the column that is being traced */
-    size_t traced;    /* pixels, column by column, that the counts so far cover */
+    size_t height, x, y; /* of the image's columns; where in one the column's pixels begin */
+    size_t traced;       /* pixels, column by column, that the counts so far cover */
     struct mask *mask;
     size_t capacity;
     bool failed;
@@ -158,7 +160,8 @@ static void append_run(struct tracer *tracer, size_t run) {
 
 /* A stretch of the column lies above the threshold. */
 static void trace_stretch(struct tracer *tracer, int first, int end) {
-    size_t from = tracer->x * tracer->height + (size_t)first, length = (size_t)(end - first);
+    size_t from = tracer->x * tracer->height + tracer->y + (size_t)first,
+           length = (size_t)(end - first);
     if (tracer->right < tracer->left)
         tracer->left = (int)tracer->x;
     tracer->right = (int)tracer->x;
@@ -185,7 +188,7 @@ static void describe(const struct tracer *tracer, const size_t areas[MASK_THRESH
     memset(segment->bbox, 0, sizeof segment->bbox);
     if (areas[MASK_ITSELF] > 0) {
         segment->bbox[0] = tracer->left;
-        segment->bbox[1] = tracer->top;
+        segment->bbox[1] = (int)tracer->y + tracer->top;
         segment->bbox[2] = tracer->right - tracer->left + 1;
         segment->bbox[3] = tracer->bottom - tracer->top + 1;
     }
@@ -193,26 +196,27 @@ static void describe(const struct tracer *tracer, const size_t areas[MASK_THRESH
         areas[MASK_LOOSE] ? (float)areas[MASK_TIGHT] / (float)areas[MASK_LOOSE] : 0.0f;
 }
 
-static void trace_columns(struct mask_upsampler *upsampler, float threshold, struct tracer *tracer,
-                          size_t areas[MASK_THRESHOLDS]) {
-    const float thresholds[MASK_THRESHOLDS] = {[MASK_ITSELF] = threshold,
-                                               [MASK_TIGHT] = threshold + 1.0f,
-                                               [MASK_LOOSE] = threshold - 1.0f};
+static void trace_columns(struct mask_upsampler *upsampler, struct mask_cut cut,
+                          struct tracer *tracer, size_t areas[MASK_THRESHOLDS]) {
+    const float thresholds[MASK_THRESHOLDS] = {[MASK_ITSELF] = cut.threshold,
+                                               [MASK_TIGHT] = cut.threshold + cut.offset,
+                                               [MASK_LOOSE] = cut.threshold - cut.offset};
     const int *edges = upsampler->edges;
     for (int x = 0; x < upsampler->width; x++) {
         size_t count = upsampler->kernels->mask_column(&upsampler->logits, &upsampler->rows,
                                                        &upsampler->columns[x], thresholds,
                                                        upsampler->edges, areas);
-        tracer->x = (size_t)x;
+        tracer->x = (size_t)(upsampler->frame.x + x);
         for (size_t i = 0; i < count; i += 2)
             trace_stretch(tracer, edges[i], edges[i + 1]);
     }
 }
 
 enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *logits,
-                               float threshold, struct segment *segment, struct error *error) {
-    struct mask mask = {.height = upsampler->height, .width = upsampler->width};
+                               struct mask_cut cut, struct segment *segment, struct error *error) {
+    struct mask mask = {.height = upsampler->frame.height, .width = upsampler->frame.width};
     struct tracer tracer = {.height = (size_t)mask.height,
+                            .y = (size_t)upsampler->frame.y,
                             .mask = &mask,
                             .top = mask.height,
                             .left = 0,
@@ -221,7 +225,7 @@ enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *lo
     size_t areas[MASK_THRESHOLDS] = {0};
     memset(segment, 0, sizeof *segment);
     take_logits(upsampler, logits);
-    trace_columns(upsampler, threshold, &tracer, areas);
+    trace_columns(upsampler, cut, &tracer, areas);
     size_t pixels = (size_t)mask.height * (size_t)mask.width;
     if (!tracer.failed && tracer.traced < pixels)
         append_run(&tracer, pixels - tracer.traced);

@@ -13,10 +13,22 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/mask_column.h"
 
+/* Where the pixels that the logits are about lie in the image that the mask is made for. */
+struct mask_frame {
+    int x, y, width, height; /* from the image's upper left corner; the image's size */
+};
+
+/* What a pixel is compared with: its mask's threshold, and for the stability score more and less
+ * than that by the offset. */
+struct mask_cut {
+    float threshold, offset;
+};
+
 /* What is the same for all masks of an image, and scratch for one mask. It is large. */
 struct mask_upsampler {
     const struct kernels *kernels;
     int width, height;
+    struct mask_frame frame;
     struct mask_taps *columns; /* [width]; owned */
     struct mask_rows rows;
     float *row_weights; /* the rows'; owned */
@@ -24,14 +36,15 @@ struct mask_upsampler {
     struct mask_logits logits;
 };
 
-/* STATUS_NO_MEMORY; mask_upsampler_free is allowed then too. */
+/* The geometry's pixels lie in the frame; NULL: they are the image. STATUS_NO_MEMORY;
+ * mask_upsampler_free is allowed then too. */
 enum status mask_upsampler_init(struct mask_upsampler *upsampler, const struct geometry *geometry,
-                                struct error *error);
+                                const struct mask_frame *frame, struct error *error);
 void mask_upsampler_free(struct mask_upsampler *upsampler);
 
 /* logits is [256][256]. Fills segment's mask, area, bbox and stability_score; on failure the mask
  * is zeroed. STATUS_NO_MEMORY. */
 enum status mask_upsampler_run(struct mask_upsampler *upsampler, const float *logits,
-                               float threshold, struct segment *segment, struct error *error);
+                               struct mask_cut cut, struct segment *segment, struct error *error);
 
 #endif

@@ -90,13 +90,14 @@ static enum status upsample_masks(struct mask_upsampler *upsampler, const struct
                                   const struct mask_decoder_output *output,
                                   const struct prompt *prompt, struct segmentation *segmentation,
                                   struct error *error) {
-    enum status status = mask_upsampler_init(upsampler, geometry, error);
+    enum status status = mask_upsampler_init(upsampler, geometry, NULL, error);
     for (int token = 0; token < SAM_MASK_TOKENS && status == STATUS_OK; token++) {
         const float *logits = output->logits + (size_t)token * SAM_MASK_VALUES;
         if (!(output->wanted >> token & 1))
             continue;
         struct segment *segment = &segmentation->segments[segmentation->count];
-        status = mask_upsampler_run(upsampler, logits, prompt->threshold, segment, error);
+        status = mask_upsampler_run(upsampler, logits, (struct mask_cut){prompt->threshold, 1.0f},
+                                    segment, error);
         if (status != STATUS_OK)
             break;
         segment->predicted_iou = output->iou[token];

@@ -62,9 +62,10 @@ enum status upsample_mask(const float *logits, const struct geometry *geometry, 
     struct mask_upsampler *upsampler = malloc(sizeof *upsampler);
     if (!upsampler)
         return error_set(error, STATUS_NO_MEMORY, "no memory to upsample a mask");
-    enum status status = mask_upsampler_init(upsampler, geometry, error);
+    enum status status = mask_upsampler_init(upsampler, geometry, NULL, error);
     if (status == STATUS_OK)
-        status = mask_upsampler_run(upsampler, logits, threshold, segment, error);
+        status = mask_upsampler_run(upsampler, logits, (struct mask_cut){threshold, 1.0f}, segment,
+                                    error);
     mask_upsampler_free(upsampler);
     free(upsampler);
     return status;
