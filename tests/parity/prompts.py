@@ -60,3 +60,25 @@ def prompts_for(width, height):
     sieved = {"mask": sieve(width, height), **clicks(random, width, height, 4, 2)}
     named.append(("prior sieve, clicks 2+2", sieved))
     return named
+
+
+def chains_for(width, height):
+    """(name, steps) pairs. A step is (prompt, multimask, index): what is asked, each time of the mask that the step
+    before chose from its answer, and which mask of its own answer it chooses."""
+    points = (np.array([[0.5, 0.5], [0.62, 0.4], [0.35, 0.7]]) * (width, height)).round(2).tolist()
+    box = box_at(width, height, 0.25, 0.25, 0.75, 0.8)
+    prior = ellipse(width, height, 0.45, 0.5, 0.25, 0.3)
+    return [
+        ("a second click", [({"points": points[:1]}, "auto", 0), ({"points": points[:2]}, "auto", 0)]),
+        ("the second click alone", [({"points": points[:1]}, True, 2), ({"points": points[1:2]}, True, 0)]),
+        ("a background click", [({"box": box}, "auto", 0), ({"points": points[2:], "labels": [0], "box": box}, "auto", 0)]),
+        (
+            "three clicks",
+            [
+                ({"points": points[:1]}, False, 0),
+                ({"points": points[:2]}, "auto", 0),
+                ({"points": points, "labels": [1, 1, 0]}, "auto", 0),
+            ],
+        ),
+        ("of a prior mask", [({"mask": prior, "points": points[:1]}, True, 1), ({"points": points[:2]}, "auto", 0)]),
+    ]

@@ -37,7 +37,8 @@ class Picture:
         return padded
 
     def decoder_inputs(self, prompt):
-        """All inputs but the embedding. Without a box there is a padding point (utils/onnx.py)."""
+        """All inputs but the embedding. Without a box there is a padding point (utils/onnx.py). "logits" are those of
+        an earlier mask: SamPredictor's mask_input."""
         points = list(prompt.get("points", []))
         labels = list(prompt.get("labels", [1] * len(points)))
         box = prompt.get("box")
@@ -49,12 +50,14 @@ class Picture:
         if not box:
             coordinates = np.concatenate([coordinates, [[0, 0]]])
             labels.append(-1)
-        mask = prompt.get("mask")
+        prior = prompt.get("logits")
+        if "mask" in prompt:
+            prior = self.prior_logits(prompt["mask"])
         return {
             "point_coords": coordinates[None],
             "point_labels": np.array([labels]),
-            "mask_input": (self.prior_logits(mask) if mask is not None else np.zeros((LOW_RES, LOW_RES)))[None, None],
-            "has_mask_input": np.array([0 if mask is None else 1]),
+            "mask_input": (np.zeros((LOW_RES, LOW_RES)) if prior is None else prior)[None, None],
+            "has_mask_input": np.array([0 if prior is None else 1]),
             "orig_im_size": np.array([self.height, self.width]),
         }
 
@@ -162,3 +165,7 @@ class Decoded:
         self.chosen_score, self.chosen_logits = chosen_score[0], chosen_logits[0]  # logits at the image's size
         same = [k for k in range(TOKENS) if np.array_equal(masks[k], chosen[0]) and scores[k] == chosen_score[0]]
         self.token = same[0] if same else None  # which of the four was chosen
+
+    def logits(self, multimask, index):
+        """The low-resolution logits of a mask of the answer: SamPredictor's low_res_masks."""
+        return self.masks[{"auto": self.token, True: 1 + index, False: 0}[multimask]]

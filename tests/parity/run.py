@@ -18,7 +18,7 @@ import http_checks
 import onnx_graph
 import prepare
 import scenes
-from prompts import prompts_for
+from prompts import chains_for, prompts_for
 from reference import Picture, Runtime
 from results import Measured, Results, report
 from service import Service
@@ -91,7 +91,20 @@ class Comparison:
             engine_checks.check_decoder(results, measured, title, inputs, *alone, probe, i)
             to_prompt = {multimask: masks[i] for multimask, masks in answers.items()}
             http_checks.check_prompt(results, measured, title, picture, to_prompt, decoded)
+        for title, steps in chains_for(picture.width, picture.height):
+            self.refine(f"{name}: {title}", measured, picture, image["id"], embedding, steps)
         http_checks.check_mean(results, measured)
+
+    def refine(self, name, measured, picture, image_id, embedding, steps):
+        """Masks of masks: maskd goes on with its own by their IDs, ONNX Runtime with its own logits."""
+        asked = expected = {}
+        for number, (prompt, multimask, index) in enumerate(steps, 1):
+            answers = self.service.ask(image_id, [{**prompt, **asked}])
+            decoded = self.runtime.decode(embedding, picture.decoder_inputs({**prompt, **expected}))
+            answer = {key: masks[0] for key, masks in answers.items()}
+            http_checks.check_prompt(self.results, measured, f"{name}, {number}", picture, answer, decoded)
+            asked = {"refine": answer[multimask][index]["id"]}
+            expected = {"logits": decoded.logits(multimask, index)}
 
 
 def find_images(results, directory):
