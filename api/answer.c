@@ -35,15 +35,28 @@ static void write_timing(struct text *text, const struct timing *timing) {
 
 /* ---- images ------------------------------------------------------------------------------ */
 
+static void write_problem(struct text *text, const struct problem *problem) {
+    char *json = problem_json(problem);
+    text_add(text, ",\"problem\":");
+    if (json)
+        text_add(text, json);
+    else
+        text_fail(text);
+    free(json);
+}
+
 static void write_image(struct text *text, const struct image_answer *answer) {
+    static const char *const statuses[] = {
+        [IMAGE_ENCODING] = "encoding", [IMAGE_READY] = "ready", [IMAGE_FAILED] = "failed"};
     text_add(text, "{");
     write_member(text, "id", answer->id);
     text_format(text, ",\"width\":%d,\"height\":%d,", answer->width, answer->height);
     write_member(text, "model", answer->model);
-    text_format(text, ",\"status\":\"%s\",\"cached\":%s",
-                answer->status == IMAGE_READY ? "ready" : "encoding",
+    text_format(text, ",\"status\":\"%s\",\"cached\":%s", statuses[answer->status],
                 answer->cached ? "true" : "false");
     write_timing(text, answer->timing);
+    if (answer->problem)
+        write_problem(text, answer->problem);
     text_add(text, "}");
 }
 

@@ -147,14 +147,15 @@ struct timing {
     double queue_ms, decode_ms, encode_ms, segment_ms; /* negative: not part of this answer */
 };
 
-enum image_status { IMAGE_ENCODING, IMAGE_READY };
+enum image_status { IMAGE_ENCODING, IMAGE_READY, IMAGE_FAILED };
 
 struct image_answer {
     const char *id, *model;
     int width, height;
     enum image_status status;
     bool cached;
-    const struct timing *timing; /* NULL: no timing_ms member */
+    const struct timing *timing;   /* NULL: no timing_ms member */
+    const struct problem *problem; /* of IMAGE_FAILED; otherwise NULL */
 };
 
 char *image_answer_json(const struct image_answer *answer);

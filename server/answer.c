@@ -145,6 +145,14 @@ void request_refuse_with(struct request *request, enum problem_type type, const 
 }
 
 void request_refuse_unknown_image(struct request *request) {
+    struct geometry geometry;
+    struct problem problem;
+    if (catalogue_failure(request->server->catalogue, request->image_id, &geometry, &problem)) {
+        request_refuse_with(request, PROBLEM_UNKNOWN_IMAGE,
+                            "the image \"%s\" could not be encoded: %s", request->image_id,
+                            problem.detail);
+        return;
+    }
     request_refuse_with(
         request, PROBLEM_UNKNOWN_IMAGE,
         "no image has the ID \"%s\": it was never uploaded, or deleted, or evicted; "

@@ -17,6 +17,7 @@ struct outcome {
     struct record *record;         /* NULL when it failed; held by the catalogue during the call */
     const struct problem *problem; /* why, when it failed */
     struct timing timing;
+    bool remember; /* a failure, for who comes to ask; not told to anybody yet */
 };
 
 /* Embedded in the waiter's own structure, which it owns again from wake on. */
@@ -42,7 +43,10 @@ enum presence {
     IMAGE_NO_MEMORY,
 };
 
-/* For an upload. geometry is what a pending image is known by. */
+enum { CATALOGUE_FAILURES_MAX = 64 }; /* that are remembered: the last ones, 9 KB each */
+
+/* For an upload. geometry is what a pending image is known by. waiter may be NULL: a failure of the
+ * image, if it is pending, will be remembered. */
 enum presence catalogue_claim(struct catalogue *catalogue, const char *id,
                               const uint8_t digest[DIGEST_BYTES], const struct geometry *geometry,
                               struct waiter *waiter, struct record **record);
@@ -56,6 +60,11 @@ enum presence catalogue_find(struct catalogue *catalogue, const char *id, struct
  * deleted meanwhile; then wakes all waiters. */
 void catalogue_finish(struct catalogue *catalogue, const char *id,
                       const uint8_t digest[DIGEST_BYTES], const struct outcome *outcome);
+
+/* Whether the image failed and that is remembered: until it is uploaded again or deleted, or many
+ * others have failed. */
+bool catalogue_failure(struct catalogue *catalogue, const char *id, struct geometry *geometry,
+                       struct problem *problem);
 
 /* Forgets the image; of one that is being encoded, the result is not kept. False: there was none.
  */

@@ -10,6 +10,7 @@ struct encode {
     struct pool_job job; /* first: the pool gives it back */
     struct server *server;
     struct incoming incoming;
+    bool unwaited; /* by who claimed the image */
 };
 
 static void finish(struct encode *encode, const struct outcome *outcome) {
@@ -33,7 +34,7 @@ static void finish_encoded(struct encode *encode, struct record *record,
 
 static void finish_failed(struct encode *encode, enum problem_type type, const char *detail) {
     struct problem problem = {0};
-    struct outcome outcome = {.problem = &problem};
+    struct outcome outcome = {.problem = &problem, .remember = encode->unwaited};
     problem_set(&problem, type, "%s", detail);
     finish(encode, &outcome);
 }
@@ -112,19 +113,21 @@ static void expire(struct pool_job *job) {
                       "the image waited to be encoded for longer than upload_deadline");
 }
 
-/* Queues it; ends the claim if that cannot be. */
-static void submit(struct encode *encode) {
+/* Queues it. False: that cannot be, and the claim is ended. */
+static bool submit(struct encode *encode, struct problem *problem) {
     struct server *server = encode->server;
     encode->job.run = run;
     encode->job.expire = expire;
     encode->job.deadline_ns = seconds_from_now(server->options->upload_deadline);
     if (pool_submit(server->pool, LANE_BULK, &encode->job))
-        return;
+        return true;
     if (atomic_load(&server->draining))
-        finish_failed(encode, PROBLEM_DRAINING, "the daemon is stopping");
+        problem_set(problem, PROBLEM_DRAINING, "the daemon is stopping");
     else
-        finish_failed(encode, PROBLEM_OVERLOADED,
-                      "too many images wait to be encoded (upload_queue)");
+        problem_set(problem, PROBLEM_OVERLOADED,
+                    "too many images wait to be encoded (upload_queue)");
+    finish(encode, &(struct outcome){.problem = problem});
+    return false;
 }
 
 bool encode_claim(struct server *server, struct incoming *incoming, struct waiter *waiter,
@@ -138,9 +141,9 @@ bool encode_claim(struct server *server, struct incoming *incoming, struct waite
     if (presence == IMAGE_CLAIMED) {
         encode->server = server;
         encode->incoming = *incoming;
+        encode->unwaited = !waiter;
         *incoming = (struct incoming){0};
-        submit(encode);
-        return true;
+        return submit(encode, problem) || waiter;
     }
     if (presence == IMAGE_CONFLICT)
         problem_set(problem, PROBLEM_ID_CONFLICT,

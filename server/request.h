@@ -89,7 +89,7 @@ struct header {
     const char *name, *value; /* a NULL value: not this one */
 };
 
-enum { ANSWER_HEADERS_MAX = 4 };
+enum { ANSWER_HEADERS_MAX = 8 };
 
 struct answer {
     int status;

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import time
 import unittest
 
@@ -249,9 +250,16 @@ class Ids(DaemonCase):
 class List(DaemonCase):
 
     def page(self, query=""):
+        """Its IDs and the next cursor; the header Link must lead to the same next page."""
         answer = self.request("GET", "/v1/images" + query)
         self.assertEqual(answer.status, 200, answer)
-        return [image["id"] for image in answer.json()["images"]], answer.json()["next"]
+        cursor, link = answer.json()["next"], answer.header("Link")
+        if cursor:
+            limit = re.search(r"limit=(\d+)", query)[1]
+            self.assertEqual(link, f'</v1/images?limit={limit}&cursor={cursor}>; rel="next"')
+        else:
+            self.assertIsNone(link)
+        return [image["id"] for image in answer.json()["images"]], cursor
 
     def test_pages(self):
         self.assertEqual(self.page(), ([], None))

@@ -36,6 +36,16 @@ START_TEST(test_image) {
     assert_json(image_answer_json(&answer),
                 "{\"id\":\"a\\\"\\\\\\u0002\u00e9\",\"width\":1800,\"height\":1200,"
                 "\"model\":\"mobile_sam\",\"status\":\"encoding\",\"cached\":true}");
+    const struct problem problem = {.type = PROBLEM_DEADLINE, .detail = "it waited"};
+    answer.status = IMAGE_FAILED;
+    answer.cached = false;
+    answer.problem = &problem;
+    answer.id = "a";
+    assert_json(image_answer_json(&answer),
+                "{\"id\":\"a\",\"width\":1800,\"height\":1200,\"model\":\"mobile_sam\","
+                "\"status\":\"failed\",\"cached\":false,\"problem\":{"
+                "\"type\":\"/problems/deadline\",\"title\":\"The request waited for too long\","
+                "\"status\":503,\"detail\":\"it waited\"}}");
 }
 END_TEST
 

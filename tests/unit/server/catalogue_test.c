@@ -1,6 +1,7 @@
 /* The catalogue: an image that many upload at once is encoded once, and all of them hear of it. */
 #include <check.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,93 @@ START_TEST(a_failure_is_told_and_forgotten) {
     ck_assert_int_eq(claim("a", OTHER_DIGEST, &third, &record), IMAGE_CLAIMED);
     finish_failed("a", OTHER_DIGEST, PROBLEM_INTERNAL);
     ck_assert_int_eq(third.problem, PROBLEM_INTERNAL);
+}
+END_TEST
+
+/* ---- failures that nobody waited for ----------------------------------------------------- */
+
+static enum presence claim_unwaited(const char *id, const uint8_t *digest) {
+    struct record *record;
+    enum presence presence = catalogue_claim(catalogue, id, digest, &GEOMETRY, NULL, &record);
+    record_release(record);
+    return presence;
+}
+
+static void finish_remembered(const char *id, enum problem_type type) {
+    struct problem problem = {.type = type};
+    struct outcome outcome = {.problem = &problem, .remember = true};
+    catalogue_finish(catalogue, id, DIGEST, &outcome);
+}
+
+/* The type of the failure that is remembered, or none. */
+static enum problem_type failure(const char *id) {
+    struct problem problem = {0};
+    struct geometry geometry = OTHER_GEOMETRY;
+    bool failed = catalogue_failure(catalogue, id, &geometry, &problem);
+    ck_assert_mem_eq(&geometry, failed ? &GEOMETRY : &OTHER_GEOMETRY, sizeof geometry);
+    return problem.type;
+}
+
+START_TEST(a_failure_that_nobody_waited_for_is_remembered) {
+    struct listener listener = make_listener(), prompt = make_listener();
+    struct record *record;
+    struct geometry geometry;
+    ck_assert_int_eq(claim_unwaited("a", DIGEST), IMAGE_CLAIMED);
+    ck_assert_int_eq(catalogue_find(catalogue, "a", &prompt.waiter, &record, &geometry),
+                     IMAGE_PENDING);
+    ck_assert_int_eq(failure("a"), PROBLEM_NONE);
+    finish_remembered("a", PROBLEM_DEADLINE);
+    ck_assert_int_eq(prompt.problem, PROBLEM_DEADLINE);
+    ck_assert_int_eq(look("a"), IMAGE_ABSENT);
+    ck_assert_int_eq(failure("a"), PROBLEM_DEADLINE);
+    ck_assert_int_eq(claim("a", OTHER_DIGEST, &listener, &record), IMAGE_CLAIMED);
+    ck_assert_int_eq(failure("a"), PROBLEM_NONE); /* it is on its way again */
+    finish_failed("a", OTHER_DIGEST, PROBLEM_INTERNAL);
+    ck_assert_int_eq(listener.problem, PROBLEM_INTERNAL); /* told */
+    ck_assert_int_eq(failure("a"), PROBLEM_NONE);
+}
+END_TEST
+
+/* Another upload of the same, whose own answer promised an outcome. */
+START_TEST(who_joins_without_waiting_is_promised_the_outcome) {
+    struct listener listener = make_listener();
+    struct record *record;
+    ck_assert_int_eq(claim("a", DIGEST, &listener, &record), IMAGE_CLAIMED);
+    ck_assert_int_eq(claim_unwaited("a", DIGEST), IMAGE_PENDING);
+    finish_failed("a", DIGEST, PROBLEM_INTERNAL);
+    ck_assert_int_eq(listener.woken, 1);
+    ck_assert_int_eq(failure("a"), PROBLEM_INTERNAL);
+    ck_assert_int_eq(claim_unwaited("b", DIGEST), IMAGE_CLAIMED);
+    finish("b");
+    ck_assert_int_eq(failure("b"), PROBLEM_NONE);
+    ck_assert_int_eq(claim_unwaited("b", DIGEST), IMAGE_PRESENT);
+}
+END_TEST
+
+START_TEST(deleting_forgets_a_failure) {
+    ck_assert_int_eq(claim_unwaited("a", DIGEST), IMAGE_CLAIMED);
+    finish_remembered("a", PROBLEM_DEADLINE);
+    ck_assert(catalogue_delete(catalogue, "a"));
+    ck_assert_int_eq(failure("a"), PROBLEM_NONE);
+    ck_assert(!catalogue_delete(catalogue, "a"));
+    ck_assert_int_eq(claim_unwaited("a", DIGEST), IMAGE_CLAIMED);
+    ck_assert(catalogue_delete(catalogue, "a")); /* while it is encoded */
+    finish_remembered("a", PROBLEM_DEADLINE);
+    ck_assert_int_eq(failure("a"), PROBLEM_NONE);
+}
+END_TEST
+
+START_TEST(the_last_failures_are_remembered) {
+    char id[16];
+    for (int i = 0; i < CATALOGUE_FAILURES_MAX + 2; i++) {
+        snprintf(id, sizeof id, "a%d", i);
+        ck_assert_int_eq(claim_unwaited(id, DIGEST), IMAGE_CLAIMED);
+        finish_remembered(id, PROBLEM_DEADLINE);
+    }
+    for (int i = 0; i < CATALOGUE_FAILURES_MAX + 2; i++) {
+        snprintf(id, sizeof id, "a%d", i);
+        ck_assert_int_eq(failure(id), i < 2 ? PROBLEM_NONE : PROBLEM_DEADLINE);
+    }
 }
 END_TEST
 
@@ -353,6 +441,10 @@ Suite *catalogue_suite(void) {
     tcase_add_test(cases, an_id_holds_one_image);
     tcase_add_test(cases, all_who_wait_are_woken_once);
     tcase_add_test(cases, a_failure_is_told_and_forgotten);
+    tcase_add_test(cases, a_failure_that_nobody_waited_for_is_remembered);
+    tcase_add_test(cases, who_joins_without_waiting_is_promised_the_outcome);
+    tcase_add_test(cases, deleting_forgets_a_failure);
+    tcase_add_test(cases, the_last_failures_are_remembered);
     tcase_add_test(cases, what_is_deleted_while_it_is_encoded_is_not_kept);
     tcase_add_test(cases, an_upload_after_the_deletion_counts);
     tcase_add_test(cases, a_deleted_id_can_hold_other_bytes);
