@@ -1,7 +1,7 @@
 # maskd: `make help` lists what can be made.
 #
-# VARIANT chooses a build: release (default), asan (Address and UndefinedBehavior sanitizers), tsan (ThreadSanitizer). All
-# variants use the same sources, the same kernels and the same OpenBLAS.
+# VARIANT chooses a build: release (default), asan (Address and UndefinedBehavior sanitizers), tsan (ThreadSanitizer), fuzz
+# (clang's libFuzzer, for `make fuzz`). All variants use the same sources, the same kernels and the same OpenBLAS.
 
 VARIANT ?= release
 PREFIX  ?= /usr/local
@@ -33,6 +33,11 @@ endif
 ifeq ($(VARIANT),tsan)
 CFLAGS  += -fsanitize=thread
 LDFLAGS += -fsanitize=thread
+endif
+ifeq ($(VARIANT),fuzz)
+CC      := clang
+CFLAGS  := $(CFLAGS:-O2=-O1) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=fuzzer,address,undefined
 endif
 ifeq ($(VARIANT),release)
 CPPFLAGS += -D_FORTIFY_SOURCE=2
@@ -197,9 +202,9 @@ install: build models ## install binaries, weights and configuration (PREFIX, DE
 # A process for each unit test takes long with a sanitizer, whose report ends the run anyway.
 UNIT_FORK := $(if $(filter-out release,$(VARIANT)),CK_FORK=no)
 
-test: ## every test from nothing: unit, HTTP, parity (VARIANT=asan or tsan, SUITES="unit http")
+test: ## every test from nothing: unit, fuzz, HTTP, parity (VARIANT=asan or tsan, SUITES="unit http")
 	@tools/deps.sh build test
-	@$(MAKE_ALL) build unit-tests $(BUILD)/engine-probe models
+	@$(MAKE_ALL) build unit-tests $(BUILD)/fuzz-replay $(BUILD)/engine-probe models
 	@$(UNIT_FORK) tests/run $(BUILD) $(SUITES)
 
 bench: ## maskd against ONNX Runtime and the machine's peak (BENCH_RUNS=7, BENCH_IMAGE=file, BENCH_JSON=file)
@@ -212,21 +217,33 @@ load: ## throughput and latency of both lanes under load (LOAD_SECONDS=8, LOAD_J
 	@$(MAKE_ALL) build models
 	@$(PYTHON) tests/load/load.py $(BUILD)
 
-# libFuzzer on everything that reads what comes from outside.
+# Everything that reads what comes from outside: tests/fuzz/NAME_fuzz.c is a target, linked with all but the model, which
+# tests/fuzz/model_double.c stands in for. VARIANT=fuzz makes a program of each, the others one that replays what is kept.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := image prompt upload multipart rle safetensors onnx
-FUZZ_SOURCES := $(API_SOURCES) $(wildcard engine/image/*.c engine/weights/*.c engine/weights/import/*.c) \
-                engine/status.c engine/mask.c build/gen/onnx.pb-c.c
+ALL_TARGETS  := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_TARGETS ?= $(ALL_TARGETS)
+FUZZ_OBJECTS := $(call object,tests/fuzz/model_double.c $(wildcard engine/*.c engine/image/*.c engine/weights/*.c)) \
+                $(SERVER_OBJECTS) $(API_OBJECTS) $(IMPORT_OBJECTS)
 
-build/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_SOURCES)
+$(BUILD)/obj/tests/fuzz/%_fuzz.o: tests/fuzz/%_fuzz.c Makefile
 	@mkdir -p $(@D)
-	$(call say,FUZZ)
-	$(Q)clang -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ibuild/gen \
-	    $(CPPFLAGS) $^ -o $@ $(LDLIBS) -lprotobuf-c
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(filter fuzz,$(VARIANT)),,-DLLVMFuzzerTestOneInput=$*_fuzz) -MMD -MP -c $< -o $@
 
-fuzz: ## fuzz all that reads from outside (FUZZ_SECONDS=60 for each target)
+$(ALL_TARGETS:%=build/fuzz/%): build/fuzz/%: build/fuzz/obj/tests/fuzz/%_fuzz.o $(FUZZ_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c -o $@
+
+$(call object,tests/fuzz/replay.c): CPPFLAGS += '-DFUZZ_TARGETS(X)=$(patsubst %,X(%),$(ALL_TARGETS))'
+$(call object,tests/fuzz/replay.c): $(ALL_TARGETS:%=tests/fuzz/%_fuzz.c)
+
+$(BUILD)/fuzz-replay: $(call object,tests/fuzz/replay.c $(ALL_TARGETS:%=tests/fuzz/%_fuzz.c)) $(FUZZ_OBJECTS)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lprotobuf-c -o $@
+
+fuzz: ## fuzz all that reads from outside (FUZZ_SECONDS=60 for each of FUZZ_TARGETS="image http")
 	@tools/deps.sh build fuzz
-	@$(MAKE_ALL) $(FUZZ_TARGETS:%=build/fuzz/%)
+	@$(MAKE_ALL) VARIANT=fuzz $(FUZZ_TARGETS:%=build/fuzz/%)
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 C_FILES := $(sort $(shell find api engine server tools tests -name '*.[ch]'))

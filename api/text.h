@@ -40,6 +40,7 @@ char *text_finish(struct text *text);
 
 /* vsnprintf that cuts, where it must, between two code points and marks the cut with U+2026 (...).
  */
-void utf8_format(char *out, size_t size, const char *format, va_list arguments);
+void utf8_format(char *out, size_t size, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
 
 #endif

@@ -126,7 +126,8 @@ static size_t on_escaped(void *user, struct MHD_Connection *connection, char *te
     return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
-static void on_message(void *user, const char *format, va_list arguments) {
+static void __attribute__((format(printf, 2, 0)))
+on_message(void *user, const char *format, va_list arguments) {
     (void)user;
     char text[256];
     vsnprintf(text, sizeof text, format, arguments);

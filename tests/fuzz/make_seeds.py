@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Makes the seeds in corpus/ (those of images are the fixtures in tests/unit/data/image). Needs python3-onnx."""
+import base64
 import json
 import os
 import struct
@@ -80,6 +81,44 @@ def graphs():
     save("onnx", "decoder", helper.make_model(graph).SerializeToString())
 
 
+def configurations():
+    with open(os.path.join(HERE, "..", "..", "config", "maskd.ini"), "rb") as file:
+        save("options", "shipped", file.read())
+    save("options", "units", "[limits]\nmax_body = 1M\nupload_memory: 2g\nmax_side = 9999999999999999999\n")
+    save("options", "lines", "\ufeff[server]\n  port = 80 ; comment\n  more\n[ log\nlog_level=\nhost\n" + "x" * 300 + "\n")
+
+
+def conversations():
+    """What a client sends on one connection."""
+    def request(method, path, body=b"", *headers):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
+        lines += [f"Content-Length: {len(body)}"] if method in ("POST", "PUT") else []
+        return "\r\n".join([*lines, "", ""]).encode() + body
+    with open(os.path.join(HERE, "..", "unit", "data", "image", "grey1.png"), "rb") as file:
+        image = file.read()
+    image_json = {"image": base64.b64encode(image).decode(), "id": "b"}
+    upload = request("POST", "/v1/images?id=a", image)
+    form = "multipart/form-data; boundary=X"
+    part = b"--X\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n"
+    both = part % (b"file", image) + part % (b"prompt", b'{"points":[[1,1]]}') + b"--X--\r\n"
+    chunks = request("GET", "/v1/images", b"", "Transfer-Encoding: chunked").replace(b"GET", b"POST", 1)
+    prompt = {"points": [[1, 1], [2, 2]], "labels": [1, 0]}
+    save("http", "upload", upload + request("GET", "/v1/images/a") + request("HEAD", "/v1/images/a") +
+         request("GET", "/v1/images?limit=1&cursor=a") + request("DELETE", "/v1/images/a"))
+    save("http", "upload_json", request("POST", "/v1/images", image_json, "Content-Type: application/json"))
+    save("http", "upload_form", request("POST", "/v1/images?model=mobile_sam", part % (b"file", image) + b"--X--",
+                                        "Content-Type: " + form))
+    save("http", "upload_chunks", chunks + b"%x\r\n%s\r\n0\r\n\r\n" % (len(image), image))
+    save("http", "segment", upload + request("POST", "/v1/images/a/segment", {"prompts": [prompt, {"box": [0, 0, 2, 2]}]}))
+    save("http", "segment_form", request("POST", "/v1/segment", both, "Content-Type: " + form))
+    save("http", "segment_json", request("POST", "/v1/segment", {**image_json, **prompt, "multimask": True}))
+    save("http", "status", request("GET", "/healthz", b"", "X-Request-Id: mine") + request("GET", "/readyz") +
+         request("GET", "/v1/models") + request("OPTIONS", "/v1/models") + request("GET", "http://x/nothing?a=%41&b"))
+    save("http", "expect", request("POST", "/v1/segment", b"", "Expect: 100-continue", "Connection: close"))
+    save("http", "framing", upload[:30] + b"\r\nContent-Length: 3\r\nTransfer-Encoding: gzip, chunked\r\n\r\nabc")
+
+
 if __name__ == "__main__":
-    for make in (prompts, uploads, forms, rles, safetensors, graphs):
+    for make in (prompts, uploads, forms, rles, safetensors, graphs, configurations, conversations):
         make()
