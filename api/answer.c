@@ -1,7 +1,6 @@
 #include <stdlib.h>
 
-#include "api/api.h"
-#include "api/text.h"
+#include "api/mask_formats.h"
 
 static void write_member(struct text *text, const char *name, const char *value) {
     text_format(text, "\"%s\":", name);
@@ -84,34 +83,14 @@ char *image_list_json(const struct image_answer *images, size_t count, const cha
 
 /* ---- masks ------------------------------------------------------------------------------- */
 
-static void write_counts(struct text *text, const struct mask *mask, enum mask_format format) {
-    if (format == FORMAT_COCO_RLE) {
-        char *counts = coco_rle_encode(mask);
-        if (counts)
-            text_string(text, counts); /* its alphabet has a backslash */
-        else
-            text_fail(text);
-        free(counts);
-        return;
-    }
-    text_add(text, "[");
-    for (size_t i = 0; i < mask->count; i++) {
-        if (i > 0)
-            text_append(text, ",", 1);
-        text_unsigned(text, mask->counts[i]);
-    }
-    text_add(text, "]");
-}
-
 static void write_segment(struct text *text, const struct mask_id *id, size_t prompt,
-                          enum mask_format format, const struct segment *segment) {
+                          const struct prompt_item *item, const struct segment *segment) {
     text_add(text, "{");
     write_member(text, "id", id->text);
-    text_format(text, ",\"prompt\":%zu,\"segmentation\":{\"size\":[%d,%d],\"counts\":", prompt,
-                segment->mask.height, segment->mask.width);
-    write_counts(text, &segment->mask, format);
+    text_format(text, ",\"prompt\":%zu,\"segmentation\":", prompt);
+    segmentation_write(text, &segment->mask, item->format, item->simplify);
     const int *bbox = segment->bbox;
-    text_format(text, "},\"bbox\":[%d,%d,%d,%d],\"area\":%zu,\"predicted_iou\":", bbox[0], bbox[1],
+    text_format(text, ",\"bbox\":[%d,%d,%d,%d],\"area\":%zu,\"predicted_iou\":", bbox[0], bbox[1],
                 bbox[2], bbox[3], segment->area);
     text_float(text, segment->predicted_iou);
     text_add(text, ",\"stability_score\":");
@@ -131,7 +110,7 @@ char *segment_answer_json(const struct segment_answer *answer) {
         const struct segmentation *result = &answer->results[i];
         for (int k = 0; k < result->count; k++) {
             text_add(&text, separator);
-            write_segment(&text, &answer->ids[i][k], i, answer->prompts->items[i].format,
+            write_segment(&text, &answer->ids[i][k], i, &answer->prompts->items[i],
                           &result->segments[k]);
             separator = ",";
         }

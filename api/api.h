@@ -87,14 +87,25 @@ struct mask_id {
 
 /* ---- requests ---------------------------------------------------------------------------- */
 
-enum mask_format { FORMAT_COCO_RLE, FORMAT_COCO_RLE_UNCOMPRESSED };
+enum mask_format {
+    FORMAT_COCO_RLE,
+    FORMAT_COCO_RLE_UNCOMPRESSED,
+    FORMAT_POLYGON,
+    FORMAT_POLYGON_HOLES,
+    FORMAT_PNG,
+    FORMAT_LABELSTUDIO_RLE,
+    FORMAT_CVAT_RLE,
+    FORMAT_COUNT,
+};
 
 /* One prompt of a request, with what is needed to answer it. */
 struct prompt_item {
     struct prompt prompt;  /* prompt.mask points to prior below when one was given */
     struct mask prior;     /* owned */
     struct mask_id refine; /* the mask whose logits the caller is to find, for prompt.logits */
+    struct cleaning cleaning;
     enum mask_format format;
+    double simplify; /* of polygons: a tolerance in pixels */
 };
 
 struct prompt_list {
@@ -180,15 +191,37 @@ struct model_answer {
 
 char *model_list_json(const struct model_answer *models, size_t count);
 
-/* ---- run-length encodings ---------------------------------------------------------------- */
+/* ---- masks in the formats of others: docs/formats.md ------------------------------------- */
+
+/* The value of "segmentation"; malloc'd JSON, NULL when out of memory. simplify is for polygons. */
+char *segmentation_json(const struct mask *mask, enum mask_format format, double simplify);
 
 /* COCO's compressed RLE (cocoapi, common/maskApi.c: rleToString, rleFrString): malloc'd, NULL when
  * out of memory. */
 char *coco_rle_encode(const struct mask *mask);
-/* counts need not be zero-terminated. On STATUS_OK the caller owns *mask, in which only the first
- * run may be zero, whatever the string had; otherwise it is zeroed. STATUS_INVALID: not an RLE of
- * height x width; the message says why. STATUS_NO_MEMORY. */
+
+/* A PNG of the mask's size, 1 bit a pixel, white where it is set: malloc'd, NULL when out of
+ * memory. */
+char *mask_png_encode(const struct mask *mask, size_t *size);
+
+/* The decoders. On STATUS_OK the caller owns *mask, in which only the first run may be zero;
+ * otherwise it is zeroed. STATUS_INVALID: not a mask of height x width, and the message says why.
+ * STATUS_TOO_LARGE: more than MASK_RUNS_MAX runs, where they are not those of the input.
+ * STATUS_NO_MEMORY. */
+enum { MASK_RUNS_MAX = 1 << 22 };
+
+/* counts need not be zero-terminated. */
 enum status coco_rle_decode(const char *counts, size_t size, int height, int width,
+                            struct mask *mask, struct error *error);
+/* What @thi.ng/rle-pack and label-studio-converter's brush.py write: four channels of 8 bits, of
+ * which the last one, alpha, says whether a pixel is set. */
+enum status labelstudio_rle_decode(const uint8_t *bytes, size_t size, int height, int width,
+                                   struct mask *mask, struct error *error);
+/* Runs in rows within a box, then the box: left, top, right, bottom, inclusive. */
+enum status cvat_rle_decode(const uint32_t *values, size_t count, int height, int width,
+                            struct mask *mask, struct error *error);
+/* A PNG file of any colour type, of this size and not interlaced: what is not black is set. */
+enum status mask_png_decode(const uint8_t *bytes, size_t size, int height, int width,
                             struct mask *mask, struct error *error);
 
 #endif

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/mask_formats.h"
 #include "api/prompt.h"
-#include "api/rle.h"
 
 /* Reads an array of exactly count finite numbers; shape says what it should have looked like. */
 static bool read_numbers(struct reading *reading, const struct json_path *path, const cJSON *value,

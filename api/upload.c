@@ -1,8 +1,7 @@
-#include <nettle/base64.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "api/base64.h"
 #include "api/json.h"
 #include "api/multipart.h"
 
@@ -20,30 +19,8 @@ bool image_id_valid(const char *id) {
     return size <= IMAGE_ID_MAX;
 }
 
-/* The base64 text of a data URI (RFC 2397), or of a string that is none. NULL: a data URI of
- * another form. */
-static char *base64_text(char *string) {
-    static const char scheme[] = "data:", base64[] = ";base64";
-    if (strncasecmp(string, scheme, sizeof scheme - 1) != 0)
-        return string;
-    char *comma = strchr(string, ',');
-    const size_t size = sizeof base64 - 1;
-    if (!comma || (size_t)(comma - string) < sizeof scheme - 1 + size ||
-        strncasecmp(comma - size, base64, size) != 0)
-        return NULL;
-    return comma + 1;
-}
-
-/* Decodes in place: bytes never outgrow the text, and an upload of many megabytes is not copied.
- * White space is skipped, as in the base64 of a PEM file. */
-static bool base64_decode(char *text, uint8_t *bytes, size_t *size) {
-    struct base64_decode_ctx context;
-    base64_decode_init(&context);
-    return base64_decode_update(&context, size, bytes, strlen(text), text) &&
-           base64_decode_final(&context);
-}
-
-/* Takes the string out of the tree and makes it the upload's bytes. cJSON allocates by malloc, as
+/* Takes the string out of the tree and makes it the upload's bytes, decoded in place so that an
+ * upload of many megabytes is not copied. cJSON allocates by malloc, as
  * long as nobody gives it other hooks; nothing here does. */
 static void read_image(const struct json_reader *reader, const struct json_path *path, cJSON *value,
                        struct upload *upload) {

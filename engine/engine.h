@@ -179,6 +179,18 @@ enum status model_segment(const struct model *model, struct session *session, st
                           struct error *error);
 void segmentation_free(struct segmentation *segmentation);
 
+/* What is done to masks after decoding, as SamAutomaticMaskGenerator's postprocess_small_regions
+ * does: first the holes, then the islands. */
+struct cleaning {
+    size_t min_area; /* islands of fewer pixels go, but the largest stays; 0: all stay */
+    bool fill_holes; /* those of fewer than min_area pixels; when it is 0, all that are enclosed */
+};
+
+/* Area and bbox become those of the cleaned masks; the scores stay the model's. On failure the
+ * segmentation is still good, if not all cleaned. STATUS_NO_MEMORY. */
+enum status segmentation_clean(struct segmentation *segmentation, const struct cleaning *cleaning,
+                               struct error *error);
+
 /* ---- embedding -> all masks -------------------------------------------------------------- */
 
 /* SamAutomaticMaskGenerator's parameters by its names (automatic_mask_generator.py of Segment

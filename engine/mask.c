@@ -17,6 +17,29 @@ void segmentation_free(struct segmentation *segmentation) {
     memset(segmentation, 0, sizeof *segmentation);
 }
 
+static enum status clean(struct mask *mask, const struct cleaning *cleaning, struct error *error) {
+    enum status status = STATUS_OK;
+    if (cleaning->fill_holes && cleaning->min_area > 0)
+        status = mask_remove_small_regions(mask, cleaning->min_area, REGION_HOLES, NULL, error);
+    else if (cleaning->fill_holes)
+        status = mask_fill_holes(mask, NULL, error);
+    if (status == STATUS_OK && cleaning->min_area > 0)
+        status = mask_remove_small_regions(mask, cleaning->min_area, REGION_ISLANDS, NULL, error);
+    return status;
+}
+
+enum status segmentation_clean(struct segmentation *segmentation, const struct cleaning *cleaning,
+                               struct error *error) {
+    enum status status = STATUS_OK;
+    const bool wanted = cleaning->fill_holes || cleaning->min_area > 0;
+    for (int i = 0; wanted && i < segmentation->count && status == STATUS_OK; i++) {
+        struct segment *segment = &segmentation->segments[i];
+        status = clean(&segment->mask, cleaning, error);
+        mask_describe(&segment->mask, &segment->area, segment->bbox);
+    }
+    return status;
+}
+
 void mask_describe(const struct mask *mask, size_t *area, int bbox[4]) {
     const uint32_t height = (uint32_t)mask->height;
     uint32_t left = UINT32_MAX, right = 0, top = UINT32_MAX, bottom = 0, at = 0;

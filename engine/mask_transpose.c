@@ -57,22 +57,37 @@ static void write_rows(const struct mask *mask, const struct changes *changes,
             run_writer_change(writer, y * width + changes->columns[i]);
 }
 
-enum status mask_transpose(const struct mask *mask, struct mask *transposed, struct error *error) {
+static bool make_rows(const struct mask *mask, const struct strips *strips, size_t count,
+                      struct changes *changes, struct mask *transposed) {
+    struct run_writer writer;
+    changes->columns = calloc(count ? count : 1, sizeof *changes->columns);
+    if (!changes->columns || !run_writer_begin(&writer, count))
+        return false;
+    gather_changes(mask, strips, changes);
+    write_rows(mask, changes, &writer);
+    run_writer_finish(&writer, mask->width, mask->height, transposed);
+    return true;
+}
+
+enum status mask_transpose(const struct mask *mask, size_t max_runs, struct mask *transposed,
+                           struct error *error) {
     struct changes changes = {.ends = calloc((size_t)mask->height + 1, sizeof *changes.ends)};
     struct strips strips = {0};
-    struct run_writer writer = {0};
+    enum status status = STATUS_NO_MEMORY;
     *transposed = (struct mask){0};
     if (changes.ends && strips_make(mask, 1, &strips)) {
-        size_t count = count_changes(mask, &strips, changes.ends);
-        changes.columns = calloc(count ? count : 1, sizeof *changes.columns);
-        if (changes.columns && run_writer_begin(&writer, count)) {
-            gather_changes(mask, &strips, &changes);
-            write_rows(mask, &changes, &writer);
-            run_writer_finish(&writer, mask->width, mask->height, transposed);
-        }
+        const size_t count = count_changes(mask, &strips, changes.ends);
+        if (count >= max_runs)
+            status = STATUS_TOO_LARGE;
+        else if (make_rows(mask, &strips, count, &changes, transposed))
+            status = STATUS_OK;
     }
     free(changes.columns);
     free(changes.ends);
     strips_free(&strips);
-    return transposed->counts ? STATUS_OK : error_set(error, STATUS_NO_MEMORY, "out of memory");
+    if (status == STATUS_TOO_LARGE)
+        error_set(error, status, "the mask has more than %zu runs", max_runs);
+    else if (status != STATUS_OK)
+        error_set(error, status, "out of memory");
+    return status;
 }

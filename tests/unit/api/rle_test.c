@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "api/api.h"
-#include "api/rle.h"
+#include "api/mask_formats.h"
 #include "tests/unit/suites.h"
 
 /* The next number of a small generator (xorshift64), so that a failure can be repeated. */

@@ -205,7 +205,7 @@ START_TEST(test_transpose) {
             for (int x = 0; x < bitmap.width; x++)
                 turned.pixels[x * bitmap.height + y] = bitmap.pixels[y * bitmap.width + x];
         struct mask mask = bitmap_mask(&bitmap), transposed;
-        ck_assert_int_eq(mask_transpose(&mask, &transposed, NULL), STATUS_OK);
+        ck_assert_int_eq(mask_transpose(&mask, SIZE_MAX, &transposed, NULL), STATUS_OK);
         assert_mask_is(&transposed, &turned);
         mask_free(&mask);
         mask_free(&transposed);
@@ -231,7 +231,7 @@ START_TEST(test_the_widest_mask) {
         mask_describe(&mask, &area, bbox);
         ck_assert_uint_eq(area, counts[1] + counts[3]);
         ck_assert(bbox[2] == (int)side && bbox[3] == (int)side);
-        ck_assert_int_eq(mask_transpose(&mask, &transposed, NULL), STATUS_OK);
+        ck_assert_int_eq(mask_transpose(&mask, SIZE_MAX, &transposed, NULL), STATUS_OK);
         ck_assert_uint_eq(transposed.count, 3 + first);
         mask_free(&transposed);
         ck_assert_int_eq(mask_remove_small_regions(&mask, 2, REGION_HOLES, NULL, NULL), STATUS_OK);

@@ -3,7 +3,7 @@
  * groups follow; bit 4 of the last group is the sign. From the fourth count on it is the difference
  * to the count two before (the last run of the same colour) that is written. See rleToString and
  * rleFrString in cocoapi's common/maskApi.c. */
-#include "api/rle.h"
+#include "api/mask_formats.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -82,17 +82,11 @@ static enum status count_numbers(const char *string, size_t size, size_t *count,
     return STATUS_OK;
 }
 
-static enum status check_size(int height, int width, struct error *error) {
-    if (height <= 0 || width <= 0 || (uint64_t)height * (uint64_t)width > UINT32_MAX)
-        return error_set(error, STATUS_INVALID, "a mask cannot have %d x %d pixels", height, width);
-    return STATUS_OK;
-}
-
 enum status coco_rle_decode(const char *string, size_t size, int height, int width,
                             struct mask *mask, struct error *error) {
     *mask = (struct mask){0};
     size_t count;
-    enum status status = check_size(height, width, error);
+    enum status status = mask_check_size(height, width, error);
     if (status == STATUS_OK)
         status = count_numbers(string, size, &count, error);
     if (status != STATUS_OK)
@@ -115,33 +109,4 @@ enum status coco_rle_decode(const char *string, size_t size, int height, int wid
         counts[i] = (uint32_t)value;
     }
     return mask_from_counts(counts, count, height, width, mask, error);
-}
-
-enum status mask_from_counts(uint32_t *counts, size_t count, int height, int width,
-                             struct mask *mask, struct error *error) {
-    *mask = (struct mask){0};
-    enum status status = check_size(height, width, error);
-    uint64_t sum = 0; /* count < 2^32 in any memory that holds the counts' text: no overflow */
-    for (size_t i = 0; i < count; i++)
-        sum += counts[i];
-    if (status == STATUS_OK && sum != (uint64_t)height * (uint64_t)width)
-        status = error_set(error, STATUS_INVALID, "the runs cover %" PRIu64 " pixels, not %d x %d",
-                           sum, height, width);
-    if (status != STATUS_OK) {
-        free(counts);
-        return status;
-    }
-    /* Run i has colour i % 2. A run of nothing does not change the colour, so the run after it
-     * continues the one before it. */
-    size_t kept = 1;
-    for (size_t i = 1; i < count; i++) {
-        if (counts[i] == 0)
-            continue;
-        if (i % 2 == (kept - 1) % 2)
-            counts[kept - 1] += counts[i];
-        else
-            counts[kept++] = counts[i];
-    }
-    *mask = (struct mask){.height = height, .width = width, .count = kept, .counts = counts};
-    return STATUS_OK;
 }
