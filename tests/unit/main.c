@@ -7,10 +7,11 @@
 static Suite *(*const suites[])(void) = {
     answer_suite,
     json_suite,
+    mask_formats_suite,
     multipart_suite,
     problem_suite,
     prompt_suite,
-    rle_suite,
+    coco_rle_suite,
     upload_suite,
     image_damage_suite,
     image_decode_suite,

@@ -7,10 +7,11 @@
 /* api/ */
 Suite *answer_suite(void);
 Suite *json_suite(void);
+Suite *mask_formats_suite(void);
 Suite *multipart_suite(void);
 Suite *problem_suite(void);
 Suite *prompt_suite(void);
-Suite *rle_suite(void);
+Suite *coco_rle_suite(void);
 Suite *upload_suite(void);
 
 /* engine/image/ */

@@ -238,9 +238,9 @@ START_TEST(test_random_strings) {
 }
 END_TEST
 
-Suite *rle_suite(void) {
-    Suite *suite = suite_create("rle");
-    TCase *tests = tcase_create("rle");
+Suite *coco_rle_suite(void) {
+    Suite *suite = suite_create("coco_rle");
+    TCase *tests = tcase_create("coco_rle");
     tcase_add_test(tests, test_vector);
     tcase_add_test(tests, test_edges);
     tcase_add_test(tests, test_random_masks_round_trip);
