@@ -191,6 +191,17 @@ struct model_answer {
 
 char *model_list_json(const struct model_answer *models, size_t count);
 
+/* ---- the web page ------------------------------------------------------------------------ */
+
+struct page_file {
+    const char *content_type;
+    const char *bytes; /* of the program's own life */
+    size_t size;
+};
+
+/* The file of page/ that is served at a path; "/" is index.html. False: none is. */
+bool page_file_find(const char *path, struct page_file *file);
+
 /* ---- masks in the formats of others: docs/formats.md ------------------------------------- */
 
 /* The value of "segmentation"; malloc'd JSON, NULL when out of memory. simplify is for polygons. */

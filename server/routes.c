@@ -4,6 +4,16 @@
 #include <string.h>
 
 static const struct route ROUTES[] = {
+    {"GET", "/", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/style.css", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/app.js", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/daemon.js", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/export.js", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/mask.js", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/preview.js", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/view.js", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/favicon.svg", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/sample.jpg", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/healthz", handle_healthz, NULL, {NULL}, FOR_PROBES},
     {"GET", "/readyz", handle_readyz, NULL, {NULL}, FOR_PROBES},
     {"GET", "/v1/models", handle_models, NULL, {NULL}, FOR_KEYS},

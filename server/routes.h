@@ -11,6 +11,9 @@ void handle_readyz(struct request *request);
 void handle_models(struct request *request);
 void handle_options(struct request *request);
 
+/* page.c */
+void handle_page(struct request *request);
+
 /* images.c */
 void handle_image_upload(struct request *request);
 void handle_image_list(struct request *request);

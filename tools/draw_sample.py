@@ -2,6 +2,7 @@
 """Draws the sample photograph of `make demo`: a still life, the same on every machine.
 
 usage: draw_sample.py OUTPUT.jpg
+       draw_sample.py --page api/page/sample.jpg     smaller, for the web page
 """
 import random
 import sys
@@ -103,6 +104,9 @@ def draw_sample():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) == 3 and sys.argv[1] == "--page":
+        draw_sample().resize((1080, 720), Image.LANCZOS).save(sys.argv[2], quality=80, optimize=True)
+    elif len(sys.argv) == 2:
+        draw_sample().save(sys.argv[1], quality=92)
+    else:
         sys.exit(__doc__)
-    draw_sample().save(sys.argv[1], quality=92)

@@ -219,7 +219,7 @@ class Ids(DaemonCase):
                      "/v1/images/../../etc/passwd", "/v1/images/%2e%2e%2fsecret", "/v1/images/",
                      "/v1/images/%ff%fe", "/v1/images/%zz", "/v1/images/%",
                      "/v1/images/%01%1b%22%5c", "/v1/images/" + "%c3%a9" * 200,
-                     "/", "/..", "/v1/", "/v2/images", "/nothing%ff%00" + "%e2%82" * 70):
+                     "//", "/..", "/v1/", "/v2/images", "/nothing%ff%00" + "%e2%82" * 70):
             with self.subTest(path[:40]):
                 for method in ("GET", "HEAD", "DELETE", "POST"):
                     answer = self.request(method, path)
