@@ -126,6 +126,7 @@ void request_refuse(struct request *request, const struct problem *problem) {
     const size_t size = body ? strlen(body) : 0;
     struct MHD_Response *response = body ? make_response(body, size) : make_fixed_response("", 0);
     int status = problem_status(problem->type);
+    metrics_count_problem(request->server->metrics, problem->type);
     if (response && body)
         add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/problem+json");
     if (response)

@@ -1,5 +1,7 @@
 #include "server/decode.h"
 
+#include "server/clock.h"
+
 /* What it is decoded with. */
 struct means {
     const struct model *model;
@@ -70,7 +72,9 @@ enum status decode_prompt(const struct decoding *decoding, struct worker *worker
                                 .session = session,
                                 .embedding = &decoding->record->embedding,
                                 .prepared = preparation.prepared};
+    const int64_t start = clock_now_ns();
     enum status status = run(decoding, &means, result, ids, error);
+    metrics_measure(server->metrics, DURATION_SEGMENT, milliseconds_since(start));
     preparations_give(server->preparations, preparation);
     sessions_give(server->sessions, session);
     return status;

@@ -24,6 +24,10 @@ static void finish(struct encode *encode, const struct outcome *outcome) {
 static void finish_encoded(struct encode *encode, struct record *record,
                            const struct timing *timing) {
     struct outcome outcome = {.record = record, .timing = *timing};
+    struct metrics *metrics = encode->server->metrics;
+    metrics_measure(metrics, DURATION_UPLOAD_QUEUE, timing->queue_ms);
+    metrics_measure(metrics, DURATION_DECODE, timing->decode_ms);
+    metrics_measure(metrics, DURATION_ENCODE, timing->encode_ms);
     log_event(LOG_INFO, "encoded", LOG_STRING("image", encode->incoming.id),
               LOG_INTEGER("width", encode->incoming.geometry.width),
               LOG_INTEGER("height", encode->incoming.geometry.height),

@@ -12,7 +12,7 @@
 #include "server/clock.h"
 #include "server/connections.h"
 #include "server/log.h"
-#include "server/request.h"
+#include "server/routes.h"
 
 struct http {
     struct server *server;
@@ -28,12 +28,14 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
                           enum MHD_ConnectionNotificationCode code) {
     struct http *http = user;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        atomic_fetch_add(&http->server->connections_open, 1);
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info) /* without memory for it the connection lives on, but has no deadline */
             *context = connections_add(http->connections, info->connect_fd,
                                        seconds_from_now(http->server->options->header_timeout));
     } else {
+        atomic_fetch_sub(&http->server->connections_open, 1);
         connections_remove(http->connections, *context);
         *context = NULL;
     }
@@ -89,6 +91,18 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     return send_response(http, request);
 }
 
+static void count_request(const struct request *request) {
+    const struct metrics_request counted = {
+        .route = routes_index(request->route),
+        .head = strcmp(request->method, MHD_HTTP_METHOD_HEAD) == 0,
+        .status = request->status,
+        .received = request->received,
+        .sent = request->sent,
+        .milliseconds = milliseconds_since(request->started_ns),
+    };
+    metrics_count_request(request->server->metrics, &counted);
+}
+
 /* Without the query, which may hold a key. */
 static void log_request(const struct request *request, const char *end) {
     char caller[INET6_ADDRSTRLEN];
@@ -114,6 +128,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     *context = NULL;
     connection_set_turn(http->connections, request->peer, TURN_CLIENT_SENDS,
                         seconds_from_now(http->server->options->idle_timeout));
+    count_request(request);
     if (http->server->options->access_log)
         log_request(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "sent" : "broken");
     request_free(request);

@@ -74,8 +74,10 @@ static enum status create_parts(struct server *server, struct error *error) {
     server->store = store_create((size_t)server->options->store_memory);
     server->catalogue = server->store ? catalogue_create(server->store) : NULL;
     server->preparations = preparations_create(server->model);
+    server->metrics = metrics_create();
     server->refinements = refinements_create((size_t)server->options->refine_memory);
-    if (!server->sessions || !server->preparations || !server->catalogue || !server->refinements)
+    if (!server->sessions || !server->preparations || !server->catalogue || !server->refinements ||
+        !server->metrics)
         return error_set(error, STATUS_NO_MEMORY, "out of memory");
     return http_start(server, &server->http, error);
 }
@@ -95,6 +97,7 @@ static void destroy_parts(struct server *server) {
     store_free(server->store);
     sessions_free(server->sessions);
     model_free(server->model);
+    metrics_free(server->metrics);
     guards_free(server);
 }
 

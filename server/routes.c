@@ -16,6 +16,7 @@ static const struct route ROUTES[] = {
     {"GET", "/sample.jpg", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/healthz", handle_healthz, NULL, {NULL}, FOR_PROBES},
     {"GET", "/readyz", handle_readyz, NULL, {NULL}, FOR_PROBES},
+    {"GET", "/metrics", handle_metrics, NULL, {NULL}, FOR_METRICS},
     {"GET", "/v1/models", handle_models, NULL, {NULL}, FOR_KEYS},
     {"POST", "/v1/images", handle_image_upload, incoming_check_query, {"id", "model"}, FOR_KEYS},
     {"GET", "/v1/images", handle_image_list, check_image_list_query, {"limit", "cursor"}, FOR_KEYS},
@@ -23,10 +24,24 @@ static const struct route ROUTES[] = {
     {"DELETE", "/v1/images/{id}", handle_image_delete, NULL, {NULL}, FOR_KEYS},
     {"POST", "/v1/images/{id}/segment", handle_segment_image, NULL, {NULL}, FOR_KEYS},
     {"POST", "/v1/segment", handle_segment_upload, incoming_check_query, {"id", "model"}, FOR_KEYS},
+    {"OPTIONS", "*", handle_options, NULL, {"*"}, FOR_ALL}, /* of every path; the last */
 };
 
-/* Of every path. What it needs to be asked for is told by the routes themselves. */
-static const struct route OPTIONS = {"OPTIONS", "*", handle_options, NULL, {"*"}, FOR_ALL};
+enum { ROUTE_COUNT = sizeof ROUTES / sizeof *ROUTES };
+
+size_t routes_count(void) {
+    return ROUTE_COUNT + 1;
+}
+
+size_t routes_index(const struct route *route) {
+    return route ? (size_t)(route - ROUTES) : ROUTE_COUNT;
+}
+
+const struct route *routes_at(size_t index) {
+    return index < ROUTE_COUNT ? &ROUTES[index] : NULL;
+}
+
+static const struct route *const OPTIONS = &ROUTES[ROUTE_COUNT - 1];
 
 /* Whether path has the pattern's form; copies what stands for "{id}". */
 static bool path_matches(const char *pattern, const char *path, char id[IMAGE_ID_MAX + 1]) {
@@ -49,7 +64,7 @@ const struct route *routes_find(const char *method, const char *path, char id[IM
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     size_t used = 0;
     allow[0] = id[0] = '\0';
-    for (size_t i = 0; i < sizeof ROUTES / sizeof *ROUTES; i++) {
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
         if (!path_matches(ROUTES[i].path, path, id))
             continue;
         if (strcmp(ROUTES[i].method, wanted) == 0)
@@ -59,6 +74,6 @@ const struct route *routes_find(const char *method, const char *path, char id[IM
                                  get ? "GET, HEAD" : ROUTES[i].method);
     }
     if (used > 0)
-        snprintf(allow + used, ALLOW_MAX - used, "%s", OPTIONS.method);
-    return used > 0 && strcmp(method, OPTIONS.method) == 0 ? &OPTIONS : NULL;
+        snprintf(allow + used, ALLOW_MAX - used, "%s", OPTIONS->method);
+    return used > 0 && strcmp(method, OPTIONS->method) == 0 ? OPTIONS : NULL;
 }

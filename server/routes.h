@@ -14,6 +14,9 @@ void handle_options(struct request *request);
 /* page.c */
 void handle_page(struct request *request);
 
+/* scrape.c */
+void handle_metrics(struct request *request);
+
 /* images.c */
 void handle_image_upload(struct request *request);
 void handle_image_list(struct request *request);
@@ -24,5 +27,10 @@ void handle_image_delete(struct request *request);
 /* segment.c */
 void handle_segment_image(struct request *request);
 void handle_segment_upload(struct request *request);
+
+/* All of them, and after the last one NULL, for requests that have none. */
+size_t routes_count(void);
+size_t routes_index(const struct route *route);
+const struct route *routes_at(size_t index);
 
 #endif

@@ -190,7 +190,9 @@ static void run(struct pool_job *job, struct worker *worker) {
     pthread_mutex_lock(&segmenting->mutex);
     segmenting->queued--;
     if (segmenting->begun == 0) {
-        segmenting->timing.queue_ms += milliseconds_since(job->queued_ns);
+        const double waited_ms = milliseconds_since(job->queued_ns);
+        segmenting->timing.queue_ms += waited_ms;
+        metrics_measure(segmenting->request->server->metrics, DURATION_PROMPT_QUEUE, waited_ms);
         segmenting->begun_ns = clock_now_ns();
     }
     if (!has_more(segmenting)) {

@@ -7,10 +7,11 @@
 #include "engine/engine.h"
 #include "server/catalogue.h"
 #include "server/keys.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "server/preparations.h"
-#include "server/refinements.h"
 #include "server/rates.h"
+#include "server/refinements.h"
 #include "server/sessions.h"
 #include "server/store.h"
 
@@ -27,8 +28,10 @@ struct server {
     struct catalogue *catalogue;
     struct keys *keys;   /* NULL: nobody needs one */
     struct rates *rates; /* NULL: as often as they like */
+    struct metrics *metrics;
     struct http *http;
-    atomic_bool draining;        /* SIGTERM came: no new work */
+    atomic_bool draining; /* SIGTERM came: no new work */
+    atomic_size_t connections_open;
     atomic_size_t requests_open; /* from their headers until their answer is sent */
     atomic_size_t answers_open;  /* of these, the ones whose answer is there to be sent */
     atomic_size_t list_prompts;  /* of requests with many prompts, until they are answered */

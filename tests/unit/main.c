@@ -52,6 +52,7 @@ static Suite *(*const suites[])(void) = {
     connections_suite,
     keys_suite,
     log_suite,
+    metrics_suite,
     options_suite,
     options_values_suite,
     prefer_suite,

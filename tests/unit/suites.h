@@ -64,6 +64,7 @@ Suite *conditional_suite(void);
 Suite *connections_suite(void);
 Suite *keys_suite(void);
 Suite *log_suite(void);
+Suite *metrics_suite(void);
 Suite *options_suite(void);
 Suite *options_values_suite(void);
 Suite *prefer_suite(void);
