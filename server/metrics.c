@@ -53,7 +53,8 @@ static void observe(struct histogram *histogram, double milliseconds) {
     while (bucket < BOUND_COUNT && seconds > BOUNDS[bucket])
         bucket++;
     atomic_fetch_add(&histogram->buckets[bucket], 1);
-    atomic_fetch_add(&histogram->sum_ns, (uint64_t)(milliseconds > 0 ? milliseconds * 1e6 : 0));
+    atomic_fetch_add(&histogram->sum_ns,
+                     (uint64_t)(milliseconds > 0 ? milliseconds * 1e6 + 0.5 : 0));
 }
 
 static void count_code(struct code codes[CODES_MAX], int status) {
