@@ -40,6 +40,9 @@ Suite *kernels_packed_linear_suite(void);
 Suite *kernels_softmax_suite(void);
 
 /* engine/sam/ */
+Suite *box_nms_suite(void);
+Suite *crops_suite(void);
+Suite *everything_suite(void);
 Suite *mask_decoder_suite(void);
 Suite *mask_upsample_suite(void);
 Suite *model_segment_suite(void);

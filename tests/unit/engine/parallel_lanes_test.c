@@ -59,6 +59,83 @@ START_TEST(a_prompt_with_tiles_runs_within_a_bulk_job) {
 }
 END_TEST
 
+/* A long tile that is cut: the prompt comes in with its second part. */
+static void run_five_parts(void *argument, size_t index, struct worker *worker) {
+    struct tiles *tiles = argument;
+    if (index == tiles->at)
+        worker_parallel_for(worker, 5, note_tile, argument);
+    journal_note(&journal, ',');
+}
+
+static void run_long_tiles(struct test_job *job, struct worker *worker) {
+    struct tiles tiles = {job, job->argument, 1};
+    worker_parallel_for(worker, 3, run_five_parts, &tiles);
+    journal_note(&journal, '.');
+    gate_add(job->ended, 1);
+}
+
+START_TEST(a_prompt_waits_for_a_part_of_a_tile_that_is_cut) {
+    struct pool *pool = make_pool(1, 0);
+    struct test_job prompt = job_of('p', run_five_tiles, NULL),
+                    bulk = job_of('b', run_long_tiles, &prompt);
+    ck_assert(submit(pool, LANE_BULK, &bulk));
+    finish(pool, 2, "b,01p01234.234,,.");
+}
+END_TEST
+
+/* Two workers: the one that drives the bulk job waits in its tile; the other, in a tile of that job
+ * and driving nothing, takes the prompt between two parts of it. */
+struct split {
+    struct test_job *prompt;
+    struct gate in_both, prompt_ran;
+    struct worker *driver;
+};
+
+static void run_split_part(void *argument, size_t index, struct worker *worker) {
+    struct split *split = argument;
+    (void)worker;
+    if (index == 0)
+        ck_assert(submit(split->prompt->pool, LANE_INTERACTIVE, split->prompt));
+    else
+        gate_wait(&split->prompt_ran, 1);
+}
+
+static void run_split_tile(void *argument, size_t index, struct worker *worker) {
+    struct split *split = argument;
+    (void)index;
+    gate_add(&split->in_both, 1);
+    gate_wait(&split->in_both, 2);
+    if (worker == split->driver)
+        gate_wait(&split->prompt_ran, 1);
+    else
+        worker_parallel_for(worker, 2, run_split_part, split);
+}
+
+static void run_split(struct test_job *job, struct worker *worker) {
+    struct split *split = job->argument;
+    split->driver = worker;
+    worker_parallel_for(worker, 2, run_split_tile, split);
+    gate_add(job->ended, 1);
+}
+
+static void open_split(struct test_job *job, struct worker *worker) {
+    struct split *split = job->argument;
+    ck_assert_ptr_ne(worker, split->driver);
+    gate_add(&split->prompt_ran, 1);
+    gate_add(job->ended, 1);
+}
+
+START_TEST(a_tile_of_another_workers_job_is_interrupted_too) {
+    struct pool *pool = make_pool(2, 0);
+    struct split split = {NULL, GATE_INITIALIZER, GATE_INITIALIZER, NULL};
+    struct test_job prompt = job_of('p', open_split, &split), bulk = job_of('b', run_split, &split);
+    prompt.pool = pool;
+    split.prompt = &prompt;
+    ck_assert(submit(pool, LANE_BULK, &bulk));
+    finish(pool, 2, "bp");
+}
+END_TEST
+
 START_TEST(an_interactive_job_is_not_interrupted) {
     struct pool *pool = make_pool(1, 0);
     struct test_job prompt = job_of('p', NULL, NULL), first = job_of('i', run_five_tiles, &prompt);
@@ -276,6 +353,8 @@ Suite *parallel_lanes_suite(void) {
     tcase_add_test(cases, interactive_jobs_overtake_bulk_jobs);
     tcase_add_test(cases, a_prompt_waits_for_one_tile);
     tcase_add_test(cases, a_prompt_with_tiles_runs_within_a_bulk_job);
+    tcase_add_test(cases, a_prompt_waits_for_a_part_of_a_tile_that_is_cut);
+    tcase_add_test(cases, a_tile_of_another_workers_job_is_interrupted_too);
     tcase_add_test(cases, an_interactive_job_is_not_interrupted);
     tcase_add_test(cases, tiles_go_before_jobs_of_the_same_lane);
     tcase_add_test(cases, bulk_tiles_go_before_bulk_jobs);
