@@ -264,15 +264,21 @@ stage.addEventListener('contextmenu', (event) => event.preventDefault());
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-function moveCrosshair([dx, dy], isFine, time) {
-    const by = isFine ? 1 : Math.max(1, Math.round(STEP / view.scale));
-    const [x, y] = crosshair ?? [Math.floor(view.width / 2), Math.floor(view.height / 2)];
-    crosshair = view.clamped([x + dx * by, y + dy * by]);
+function putCrosshair(pixel, time) {
+    crosshair = view.clamped(pixel);
     if (draft)
         draft = [draft[0], draft[1], ...crosshair];
     view.mark({ ...current(), draft, crosshair });
-    say(`Crosshair at ${crosshair[0]}, ${crosshair[1]}`);
     previewAt(crosshair, chosenLabel(), time);
+}
+
+const middle = () => [Math.floor(view.width / 2), Math.floor(view.height / 2)];
+
+function moveCrosshair([dx, dy], isFine, time) {
+    const by = isFine ? 1 : Math.max(1, Math.round(STEP / view.scale));
+    const [x, y] = crosshair ?? middle();
+    putCrosshair([x + dx * by, y + dy * by], time);
+    say(`Crosshair at ${crosshair[0]}, ${crosshair[1]}`);
 }
 
 function toggleBox() {
@@ -355,7 +361,7 @@ document.addEventListener('keydown', (event) => {
 
 stage.addEventListener('focus', () => {
     if (isReady() && !crosshair && stage.matches(':focus-visible'))
-        moveCrosshair([0, 0], true, performance.now());
+        putCrosshair(middle(), performance.now());
 });
 
 // ---- images --------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def install():
     if stamp.exists() and stamp.read_text() == digest:
         return WORK
     npm = command("npm")
-    print("parity: fetching ONNX Runtime and the graphs with npm", flush=True)
+    print("fetching ONNX Runtime, the graphs and a driver of Chromium with npm", flush=True)
     WORK.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, WORK / name)
