@@ -204,7 +204,7 @@ install: build models ## install binaries, weights and configuration (PREFIX, DE
 # A process for each unit test takes long with a sanitizer, whose report ends the run anyway.
 UNIT_FORK := $(if $(filter-out release,$(VARIANT)),CK_FORK=no)
 
-test: ## every test from nothing: unit, fuzz, HTTP, parity (VARIANT=asan or tsan, SUITES="unit http")
+test: ## every test from nothing: unit, fuzz, HTTP, parity, page (VARIANT=asan or tsan, SUITES="unit http")
 	@tools/deps.sh build test
 	@$(MAKE_ALL) build unit-tests $(BUILD)/fuzz-replay $(BUILD)/engine-probe models
 	@$(UNIT_FORK) tests/run $(BUILD) $(SUITES)
