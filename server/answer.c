@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/cors.h"
 #include "server/request.h"
 
 static void add_header(struct MHD_Response *response, const char *name, const char *value) {
@@ -49,6 +50,7 @@ static void hand_over(struct request *request, int status, struct MHD_Response *
     if (response) {
         add_header(response, "X-Request-Id", request->id);
         add_header(response, "X-Content-Type-Options", "nosniff");
+        cors_add(request, response);
         add_server_timing(request, response, timing);
         if (request->unframed || atomic_load(&request->server->draining))
             add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");

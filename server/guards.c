@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 
 #include "server/caller.h"
+#include "server/cors.h"
 #include "server/log.h"
+#include "server/tls.h"
 
 static enum status make_keys(struct server *server, struct error *error) {
     return server->options->api_keys[0]
@@ -18,6 +20,20 @@ static enum status make_rates(struct server *server, struct error *error) {
         return STATUS_OK;
     server->rates = rates_create(options->rate_limit, options->rate_burst);
     return server->rates ? STATUS_OK : error_set(error, STATUS_NO_MEMORY, "out of memory");
+}
+
+static enum status check_origins(struct server *server, struct error *error) {
+    return cors_check(server->options->cors_origins, error);
+}
+
+static enum status load_tls(const struct options *options, struct error *error) {
+    return tls_load(options->tls_certificate, options->tls_key, error);
+}
+
+static enum status make_tls(struct server *server, struct error *error) {
+    const struct options *options = server->options;
+    return options->tls_certificate[0] && options->tls_key[0] ? load_tls(options, error)
+                                                              : STATUS_OK;
 }
 
 /* A name that is not known is told by who listens. */
@@ -44,8 +60,8 @@ static enum status check_anonymous(struct server *server, struct error *error) {
                      options->host);
 }
 
-static enum status (*const MAKERS[])(struct server *, struct error *) = {make_keys, make_rates,
-                                                                         check_anonymous};
+static enum status (*const MAKERS[])(struct server *, struct error *) = {
+    make_keys, make_rates, check_origins, make_tls, check_anonymous};
 
 enum { MAKER_COUNT = sizeof MAKERS / sizeof *MAKERS };
 
@@ -59,6 +75,7 @@ enum status guards_create(struct server *server, struct error *error) {
 void guards_free(struct server *server) {
     keys_free(server->keys);
     rates_free(server->rates);
+    tls_unload();
 }
 
 int guards_check(const struct options *options, FILE *faults) {
@@ -84,9 +101,13 @@ static void log_reload(const char *file, enum status status, const struct error 
 }
 
 void guards_reload(struct server *server) {
+    const struct options *options = server->options;
     struct error error = {0};
     if (server->keys)
-        log_reload(server->options->api_keys, keys_reload(server->keys, &error), &error);
-    else
-        log_event(LOG_INFO, "nothing to read again", LOG_STRING("reason", "no api_keys"));
+        log_reload(options->api_keys, keys_reload(server->keys, &error), &error);
+    if (options->tls_certificate[0])
+        log_reload(options->tls_certificate, load_tls(options, &error), &error);
+    if (!server->keys && !options->tls_certificate[0])
+        log_event(LOG_INFO, "nothing to read again",
+                  LOG_STRING("reason", "no api_keys, no tls_certificate"));
 }

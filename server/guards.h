@@ -1,5 +1,5 @@
 /* guards: what stands between the network and the handlers, made as the options ask for it: keys,
- * rates. Called by main(). */
+ *  rates, the certificate, and the origins that are checked for it. Called by main(). */
 #ifndef SERVER_GUARDS_H
 #define SERVER_GUARDS_H
 

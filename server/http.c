@@ -13,6 +13,7 @@
 #include "server/connections.h"
 #include "server/log.h"
 #include "server/routes.h"
+#include "server/tls.h"
 
 struct http {
     struct server *server;
@@ -192,7 +193,13 @@ static enum status open_listener(struct http *http, const struct options *option
 }
 
 static struct MHD_Daemon *start_daemon(struct http *http, const struct options *options) {
-    unsigned threads = (unsigned)options->http_threads;
+    const unsigned threads = (unsigned)options->http_threads;
+    const bool tls = options->tls_certificate[0];
+    struct MHD_OptionItem tls_settings[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)tls_certificate},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
     struct MHD_OptionItem settings[] = {
         {MHD_OPTION_LISTEN_SOCKET, http->listening, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, options->max_connections, NULL},
@@ -204,9 +211,10 @@ static struct MHD_Daemon *start_daemon(struct http *http, const struct options *
         {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                                MHD_USE_ERROR_LOG,
+                                MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0),
                             0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_message,
-                            NULL, MHD_OPTION_ARRAY, settings, MHD_OPTION_END);
+                            NULL, MHD_OPTION_ARRAY, settings,
+                            tls ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_settings, MHD_OPTION_END);
 }
 
 enum status http_start(struct server *server, struct http **out, struct error *error) {

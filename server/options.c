@@ -63,6 +63,12 @@ static const struct row ROWS[] = {
     {"security", "rate_burst", KIND_NUMBER, AT(rate_burst), 1, 100000, "50", "of these at once"},
     {"security", "trust_forwarded_for", KIND_SWITCH, AT(trust_forwarded_for), 0, 0, "false",
      "the proxy's X-Forwarded-For tells who calls"},
+    {"security", "cors_origins", KIND_OPTIONAL_TEXT, AT(cors_origins), 0, 0, "",
+     "web pages that may use it: origins, or *"},
+    {"security", "tls_certificate", KIND_OPTIONAL_TEXT, AT(tls_certificate), 0, 0, "",
+     "PEM file of the certificate and its chain: serve HTTPS"},
+    {"security", "tls_key", KIND_OPTIONAL_TEXT, AT(tls_key), 0, 0, "",
+     "PEM file of its private key"},
     {"engine", "model", KIND_TEXT, AT(model), 0, 0, "models/mobile_sam.safetensors", "the weights"},
     {"engine", "workers", KIND_NUMBER, AT(workers), 0, 256, "0",
      "computing threads; 0: one for each usable core"},
@@ -395,6 +401,9 @@ int options_read(int argc, char **argv, struct options *options, FILE *faults) {
               "less than max_body: no request of that size could be read");
     if (options->api_keys[0] && options->allow_anonymous)
         fault(&reader, "", "allow_anonymous", NULL, "cannot be: api_keys asks for keys");
+    if (!options->tls_certificate[0] != !options->tls_key[0])
+        fault(&reader, "", options->tls_key[0] ? "tls_certificate" : "tls_key", NULL,
+              "missing: a certificate and its key belong together");
     return reader.fault_count;
 }
 

@@ -26,6 +26,8 @@ struct options {
     char api_keys[OPTION_TEXT_MAX]; /* the file; empty: nobody needs a key */
     bool allow_anonymous, open_metrics, trust_forwarded_for;
     long long rate_limit, rate_burst; /* requests a second, 0: any; requests at once */
+    char cors_origins[OPTION_TEXT_MAX];
+    char tls_certificate[OPTION_TEXT_MAX], tls_key[OPTION_TEXT_MAX]; /* files; both or none */
     /* [engine] */
     char model[OPTION_TEXT_MAX];
     long long workers; /* 0: as many as usable cores */

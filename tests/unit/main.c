@@ -53,6 +53,7 @@ static Suite *(*const suites[])(void) = {
     catalogue_suite,
     conditional_suite,
     connections_suite,
+    cors_suite,
     keys_suite,
     log_suite,
     metrics_suite,

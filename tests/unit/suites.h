@@ -65,6 +65,7 @@ Suite *caller_suite(void);
 Suite *catalogue_suite(void);
 Suite *conditional_suite(void);
 Suite *connections_suite(void);
+Suite *cors_suite(void);
 Suite *keys_suite(void);
 Suite *log_suite(void);
 Suite *metrics_suite(void);
