@@ -192,12 +192,14 @@ run: ## serve on port 8080 (PORT=n for another)
 	@echo
 	@exec $(BUILD)/maskd --port $(PORT)
 
-install: build models ## install binaries, weights and configuration (PREFIX, DESTDIR)
+install: build models ## install binaries, weights, configuration and systemd unit (PREFIX, DESTDIR)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/maskd $(DESTDIR)/etc/maskd
 	install -m 755 $(BUILD)/maskd $(BUILD)/maskd-import $(DESTDIR)$(PREFIX)/bin
 	install -m 644 models/*.safetensors models/manifest.json $(DESTDIR)$(PREFIX)/share/maskd
 	test -e $(DESTDIR)/etc/maskd/maskd.ini || sed 's|^model = models/|model = $(PREFIX)/share/maskd/|' \
 	    config/maskd.ini >$(DESTDIR)/etc/maskd/maskd.ini
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' config/maskd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/maskd.service
 
 # ---- testing -----------------------------------------------------------------------------------------
 

@@ -203,6 +203,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, const struct options *
     struct MHD_OptionItem settings[] = {
         {MHD_OPTION_LISTEN_SOCKET, http->listening, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, options->max_connections, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->max_headers, NULL},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, http},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, http},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)on_escaped, http},

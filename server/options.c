@@ -83,6 +83,8 @@ static const struct row ROWS[] = {
      "that an image may wait"},
     {"lanes", "retry_after", KIND_NUMBER, AT(retry_after), 1, 3600, "2",
      "that a 503 tells a client to wait"},
+    {"limits", "max_headers", KIND_BYTES, AT(max_headers), 4096, 1LL << 24, "32K",
+     "of one request's headers"},
     {"limits", "max_body", KIND_BYTES, AT(max_body), 1024, 1LL << 31, "32M", "of one request"},
     {"limits", "upload_memory", KIND_BYTES, AT(upload_memory), 1024, HUGE_BYTES, "256M",
      "of all request bodies together"},

@@ -37,6 +37,7 @@ struct options {
     long long prompt_deadline, upload_deadline; /* seconds */
     long long retry_after;                      /* seconds */
     /* [limits] */
+    long long max_headers;   /* bytes of one request's, and of its answer's */
     long long max_body;      /* bytes of one request */
     long long upload_memory; /* bytes of all request bodies that are held at the same time */
     long long max_pixels, max_side;

@@ -4,21 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-/* In seconds since 1970. */
-static bool read_boot_time(double *seconds) {
-    char line[256];
-    unsigned long long boot;
-    bool found = false;
-    FILE *file = fopen("/proc/stat", "re");
-    while (file && !found && fgets(line, sizeof line, file))
-        found = sscanf(line, "btime %llu", &boot) == 1;
-    if (file)
-        fclose(file);
-    if (found)
-        *seconds = (double)boot;
-    return found;
+static double seconds_of(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 /* Fields 14, 15, 22, 23 and 24 of /proc/self/stat; the second, the name, may have anything in it.
@@ -38,7 +30,8 @@ static bool read_stat(struct process *process) {
         return false;
     const double ticks = (double)sysconf(_SC_CLK_TCK);
     process->cpu_seconds = (double)(user + system) / ticks;
-    process->start_seconds += (double)start / ticks;
+    process->start_seconds =
+        seconds_of(CLOCK_REALTIME) - seconds_of(CLOCK_BOOTTIME) + (double)start / ticks;
     process->virtual_bytes = bytes;
     process->resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
     return true;
@@ -62,5 +55,5 @@ static bool count_files(struct process *process) {
 }
 
 bool process_look(struct process *process) {
-    return read_boot_time(&process->start_seconds) && read_stat(process) && count_files(process);
+    return read_stat(process) && count_files(process);
 }

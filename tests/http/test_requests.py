@@ -4,8 +4,10 @@ import base64
 import json
 import unittest
 
+import client
 import images
 from case import DaemonCase
+from daemon import Daemon
 
 
 class Requests(DaemonCase):
@@ -87,6 +89,19 @@ class Requests(DaemonCase):
         answer = self.request("GET", "/v1/images?limit=0")
         self.assertEqual(json.loads(answer.body.decode("ascii"))["errors"],
                          [{"pointer": "?limit", "detail": "must be a whole number from 1 to 1000"}])
+
+
+class Headers(unittest.TestCase):
+
+    def test_the_limit_of_headers(self):
+        for limit, fits, too_many in (("8K", 4000, 9000), ("256K", 200000, 270000)):
+            daemon = Daemon("--max-headers", limit)
+            self.addCleanup(daemon.kill)
+            for size, status in ((fits, 200), (too_many, 431)):
+                with client.Raw(daemon.port) as connection:
+                    connection.send_what_goes(client.head("GET", "/healthz", "X: " + "a" * size))
+                    self.assertEqual(connection.head().status, status, (limit, size))
+            daemon.stop()
 
 
 if __name__ == "__main__":
