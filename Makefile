@@ -133,7 +133,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(call object,api/page.c): $(wildcard api/page/*) # which it embeds
+$(call object,api/page.c): $(wildcard api/page/*) api/openapi.json # which it embeds
 
 # The same in all variants, which share what is made with it.
 PLAIN_CFLAGS = $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -D_FORTIFY_SOURCE=2 -O3

@@ -1,4 +1,4 @@
-/* The files of page/, as they are, in the program itself. */
+/* The files of page/, and the description of the API, as they are, in the program itself. */
 #include <string.h>
 
 #include "api/api.h"
@@ -6,19 +6,20 @@
 /* The assembler reads the file, from the top of the tree, into the bytes from name to name_end. */
 #define EMBED(name, file)                                                                          \
     extern const char name[], name##_end[];                                                        \
-    __asm__(".pushsection .rodata\n" #name ": .incbin \"api/page/" file "\"\n" #name               \
+    __asm__(".pushsection .rodata\n" #name ": .incbin \"api/" file "\"\n" #name                    \
             "_end: .byte 0\n.popsection\n")
 
-EMBED(page_index_html, "index.html");
-EMBED(page_style_css, "style.css");
-EMBED(page_app_js, "app.js");
-EMBED(page_daemon_js, "daemon.js");
-EMBED(page_export_js, "export.js");
-EMBED(page_mask_js, "mask.js");
-EMBED(page_preview_js, "preview.js");
-EMBED(page_view_js, "view.js");
-EMBED(page_favicon_svg, "favicon.svg");
-EMBED(page_sample_jpg, "sample.jpg");
+EMBED(page_index_html, "page/index.html");
+EMBED(page_style_css, "page/style.css");
+EMBED(page_app_js, "page/app.js");
+EMBED(page_daemon_js, "page/daemon.js");
+EMBED(page_export_js, "page/export.js");
+EMBED(page_mask_js, "page/mask.js");
+EMBED(page_preview_js, "page/preview.js");
+EMBED(page_view_js, "page/view.js");
+EMBED(page_favicon_svg, "page/favicon.svg");
+EMBED(page_sample_jpg, "page/sample.jpg");
+EMBED(openapi_json, "openapi.json");
 
 #define SCRIPT "text/javascript; charset=utf-8"
 
@@ -35,6 +36,7 @@ static const struct {
     {"/view.js", SCRIPT, page_view_js, page_view_js_end},
     {"/favicon.svg", "image/svg+xml", page_favicon_svg, page_favicon_svg_end},
     {"/sample.jpg", "image/jpeg", page_sample_jpg, page_sample_jpg_end},
+    {"/openapi.json", "application/json", openapi_json, openapi_json_end},
 };
 
 bool page_file_find(const char *path, struct page_file *file) {

@@ -14,6 +14,7 @@ static const struct route ROUTES[] = {
     {"GET", "/view.js", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/favicon.svg", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/sample.jpg", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/openapi.json", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/healthz", handle_healthz, NULL, {NULL}, FOR_PROBES},
     {"GET", "/readyz", handle_readyz, NULL, {NULL}, FOR_PROBES},
     {"GET", "/metrics", handle_metrics, NULL, {NULL}, FOR_METRICS},

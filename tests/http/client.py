@@ -5,6 +5,7 @@ import json
 import re
 import socket
 
+import contract
 from daemon import HOST, seconds
 
 STATUS_OF = {
@@ -111,6 +112,7 @@ class Client:
         self.connection.request(method, path, encode(body), headers)
         response = self.connection.getresponse()
         answer = Answer(response.status, response.getheaders(), response.read(), method)
+        contract.check(method, path, answer)
         return answer.check()
 
     def close(self):
