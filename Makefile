@@ -16,7 +16,7 @@ ifneq ($(VARIANT),release)
 BUILD   := build/$(VARIANT)
 endif
 
-PACKAGES      := libmicrohttpd libcjson openblas libjpeg libpng libwebp libwebpdemux libexif inih nettle gnutls
+PACKAGES      := libmicrohttpd libcjson openblas libjpeg libpng libwebp libwebpdemux libexif inih nettle gnutls expat libcurl
 TEST_PACKAGES := check
 
 CPPFLAGS := -I. -D_GNU_SOURCE -DMASKD_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)

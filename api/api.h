@@ -36,9 +36,10 @@ enum problem_type {
     PROBLEM_INTERNAL,          /* 500 /problems/internal: out of memory and the like */
     PROBLEM_NOT_INSTALLED,     /* 501 /problems/not-installed: a model; tells the command for it */
     PROBLEM_NOT_IMPLEMENTED,   /* 501 /problems/not-implemented: not in this version */
-    PROBLEM_OVERLOADED,        /* 503 /problems/overloaded: a lane or the upload memory is full */
-    PROBLEM_DEADLINE,          /* 503 /problems/deadline: waited in a lane for too long */
-    PROBLEM_DRAINING,          /* 503 /problems/draining: the daemon is stopping */
+    PROBLEM_FETCH_FAILED, /* 502 /problems/fetch-failed: an image that is told by its address */
+    PROBLEM_OVERLOADED,   /* 503 /problems/overloaded: a lane or the upload memory is full */
+    PROBLEM_DEADLINE,     /* 503 /problems/deadline: waited in a lane for too long */
+    PROBLEM_DRAINING,     /* 503 /problems/draining: the daemon is stopping */
     PROBLEM_TYPE_COUNT,
 };
 

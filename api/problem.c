@@ -31,6 +31,7 @@ static const struct problem_kind {
     [PROBLEM_INTERNAL] = {500, "internal", "The server failed"},
     [PROBLEM_NOT_INSTALLED] = {501, "not-installed", "A model for this is not installed"},
     [PROBLEM_NOT_IMPLEMENTED] = {501, "not-implemented", "This version cannot do this"},
+    [PROBLEM_FETCH_FAILED] = {502, "fetch-failed", "The image cannot be fetched"},
     [PROBLEM_OVERLOADED] = {503, "overloaded", "The server is at its limit"},
     [PROBLEM_DEADLINE] = {503, "deadline", "The request waited for too long"},
     [PROBLEM_DRAINING] = {503, "draining", "The server is stopping"},

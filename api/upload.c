@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "api/base64.h"
-#include "api/json.h"
 #include "api/multipart.h"
+#include "api/upload.h"
 
 bool image_id_valid(const char *id) {
     static const char alphanumeric[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -19,11 +19,9 @@ bool image_id_valid(const char *id) {
     return size <= IMAGE_ID_MAX;
 }
 
-/* Takes the string out of the tree and makes it the upload's bytes, decoded in place so that an
- * upload of many megabytes is not copied. cJSON allocates by malloc, as
- * long as nobody gives it other hooks; nothing here does. */
-static void read_image(const struct json_reader *reader, const struct json_path *path, cJSON *value,
-                       struct upload *upload) {
+/* cJSON allocates by malloc, as long as nobody gives it other hooks; nothing here does. */
+void upload_take_image(const struct json_reader *reader, const struct json_path *path, cJSON *value,
+                       uint8_t **bytes, size_t *size) {
     const char *unused;
     if (!json_string(reader, path, value, &unused))
         return;
@@ -32,17 +30,17 @@ static void read_image(const struct json_reader *reader, const struct json_path 
         json_fault(reader, path, "a data URI must have the form data:image/png;base64,...");
         return;
     }
-    upload->bytes = (uint8_t *)value->valuestring;
+    *bytes = (uint8_t *)value->valuestring;
     value->valuestring = NULL;
-    if (!base64_decode(text, upload->bytes, &upload->size)) {
+    if (!base64_decode(text, *bytes, size)) {
         json_fault(reader, path, "must be base64 or a data URI");
-    } else if (upload->size == 0) {
+    } else if (*size == 0) {
         json_fault(reader, path, "is empty");
     } else {
         /* The bytes may be kept for long: the quarter that the text took more goes back. */
-        uint8_t *bytes = realloc(upload->bytes, upload->size);
-        if (bytes)
-            upload->bytes = bytes;
+        uint8_t *shrunk = realloc(*bytes, *size);
+        if (shrunk)
+            *bytes = shrunk;
     }
 }
 
@@ -81,7 +79,7 @@ static void read_members(const struct json_reader *reader, cJSON *root, bool wit
         if (i < MEMBERS && seen[i])
             json_fault(reader, &path, "duplicate member");
         else if (i == IMAGE)
-            read_image(reader, &path, member, upload);
+            upload_take_image(reader, &path, member, &upload->bytes, &upload->size);
         else if (i == ID && json_string(reader, &path, member, &string))
             set_id(reader, &path, string, upload->id);
         else if (i == MODEL && json_string(reader, &path, member, &string))

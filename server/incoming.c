@@ -135,9 +135,10 @@ bool incoming_read(struct request *request, bool with_prompt, struct incoming *i
     return finish(request->server, incoming, problem);
 }
 
-bool incoming_take(struct server *server, struct body *image, struct incoming *incoming,
-                   struct problem *problem) {
+bool incoming_take(struct server *server, struct body *image, const char *id,
+                   struct incoming *incoming, struct problem *problem) {
     *incoming = (struct incoming){.image = *image};
+    snprintf(incoming->id, sizeof incoming->id, "%s", id);
     *image = (struct body){0};
     return finish(server, incoming, problem);
 }

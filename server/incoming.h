@@ -18,10 +18,9 @@ bool incoming_read(struct request *request, bool with_prompt, struct incoming *i
                    struct problem *problem);
 
 /* The same checks for bytes that came by another way; they become the incoming's, and *image is
- * zeroed.
- */
-bool incoming_take(struct server *server, struct body *image, struct incoming *incoming,
-                   struct problem *problem);
+ * zeroed. id: "" for the default. */
+bool incoming_take(struct server *server, struct body *image, const char *id,
+                   struct incoming *incoming, struct problem *problem);
 
 /* The query's id and model: struct route's check_query for routes that call incoming_read. */
 void incoming_check_query(struct request *request, struct problem *problem);

@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "server/clock.h"
+#include "server/fetch.h"
 #include "server/guards.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/sources.h"
 
 enum { TICK_MS = 100, REST_TICKS = 10, LONG_REST_TICKS = 30 };
 
@@ -76,20 +78,25 @@ static enum status create_parts(struct server *server, struct error *error) {
     server->preparations = preparations_create(server->model);
     server->metrics = metrics_create();
     server->refinements = refinements_create((size_t)server->options->refine_memory);
+    server->sources = sources_create();
     if (!server->sessions || !server->preparations || !server->catalogue || !server->refinements ||
-        !server->metrics)
+        !server->metrics || !server->sources)
         return error_set(error, STATUS_NO_MEMORY, "out of memory");
-    return http_start(server, &server->http, error);
+    status = fetcher_create(server, &server->fetcher, error);
+    return status == STATUS_OK ? http_start(server, &server->http, error) : status;
 }
 
-/* The pool is closed first: its jobs answer requests, which must not see http go. What arrives
- * after that is refused. */
+/* The pool is closed first, and nothing is fetched any more: their requests are answered, which
+ * must not see http go. What arrives after that is refused. */
 static void destroy_parts(struct server *server) {
     if (server->pool)
         pool_close(server->pool);
+    fetcher_stop(server->fetcher);
     for (int i = 0; i < 20 && atomic_load(&server->answers_open) > 0; i++)
         usleep(TICK_MS * 1000); /* the last answers go out */
     http_stop(server->http);
+    fetcher_free(server->fetcher);
+    sources_free(server->sources);
     pool_free(server->pool);
     preparations_free(server->preparations);
     refinements_free(server->refinements);
@@ -215,6 +222,7 @@ static int check_config(const struct options *options, int faults) {
     }
     model_free(model);
     faults += guards_check(options, stderr);
+    faults += fetcher_check(options, stderr);
     if (faults == 0)
         options_print(options, stdout);
     else
@@ -264,6 +272,7 @@ int main(int argc, char **argv) {
     mallopt(M_MMAP_THRESHOLD, 256 * 1024);
     mallopt(M_ARENA_MAX, 4);
     engine_init();
+    curl_global_init(CURL_GLOBAL_DEFAULT);
     int faults = options_read(argc, argv, &options, stderr);
     if (options.help) {
         options_help(stdout);

@@ -42,6 +42,10 @@ struct options {
     long long upload_memory; /* bytes of all request bodies that are held at the same time */
     long long max_pixels, max_side;
     long long max_prompts;
+    /* [fetch] */
+    char fetch_hosts[OPTION_TEXT_MAX], fetch_base[OPTION_TEXT_MAX];
+    char fetch_token_file[OPTION_TEXT_MAX]; /* each empty: none */
+    long long fetch_timeout, fetch_connections;
     /* [store] */
     long long store_memory, refine_memory; /* bytes */
     /* [log] */

@@ -205,9 +205,7 @@ uint8_t *body_detach(struct server *server, struct body *body) {
 }
 
 /* False: upload_memory does not have so much more. */
-static bool set_capacity(struct request *request, size_t capacity) {
-    struct server *server = request->server;
-    struct body *body = &request->body;
+static bool set_capacity(struct server *server, struct body *body, size_t capacity) {
     const size_t more = capacity - body->capacity;
     if (atomic_fetch_add(&server->body_bytes, more) + more >
         (size_t)server->options->upload_memory) {
@@ -225,27 +223,31 @@ static bool set_capacity(struct request *request, size_t capacity) {
 }
 
 /* Makes room for `more` bytes, and for as many again while there is memory. */
-static bool make_room(struct request *request, size_t more) {
-    const size_t needed = request->body.size + more; /* max_body at most */
-    size_t generous = request->body.capacity ? 2 * request->body.capacity : 4096;
-    if (needed <= request->body.capacity)
+static bool make_room(struct server *server, struct body *body, size_t more) {
+    const size_t needed = body->size + more; /* max_body at most */
+    size_t generous = body->capacity ? 2 * body->capacity : 4096;
+    if (needed <= body->capacity)
         return true;
-    if (generous > (size_t)request->server->options->max_body)
-        generous = (size_t)request->server->options->max_body;
-    return (generous > needed && set_capacity(request, generous)) || set_capacity(request, needed);
+    if (generous > (size_t)server->options->max_body)
+        generous = (size_t)server->options->max_body;
+    return (generous > needed && set_capacity(server, body, generous)) ||
+           set_capacity(server, body, needed);
+}
+
+bool body_append(struct server *server, struct body *body, const char *data, size_t size) {
+    if (!make_room(server, body, size))
+        return false;
+    memcpy(body->bytes + body->size, data, size);
+    body->size += size;
+    body->bytes[body->size] = '\0';
+    return true;
 }
 
 static void append(struct request *request, const char *data, size_t size) {
-    struct body *body = &request->body;
-    if (make_room(request, size)) {
-        memcpy(body->bytes + body->size, data, size);
-        body->size += size;
-        body->bytes[body->size] = '\0';
-        return;
-    }
-    problem_set(&request->refusal, PROBLEM_OVERLOADED,
-                "the uploads in flight fill upload_memory, %lld bytes",
-                request->server->options->upload_memory);
+    if (!body_append(request->server, &request->body, data, size))
+        problem_set(&request->refusal, PROBLEM_OVERLOADED,
+                    "the uploads in flight fill upload_memory, %lld bytes",
+                    request->server->options->upload_memory);
 }
 
 bool request_receive(struct request *request, const char *data, size_t size) {

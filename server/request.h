@@ -113,6 +113,8 @@ void request_refuse_unknown_image(struct request *request);
 /* Gives the body to the caller, who calls body_free. */
 struct body request_take_body(struct request *request);
 void body_free(struct server *server, struct body *body); /* zeroes it */
+/* size: with what is there max_body at most. False: upload_memory is full, or the system's. */
+bool body_append(struct server *server, struct body *body, const char *data, size_t size);
 /* The bytes of a body that is not empty, the caller's to free, in no more memory than they need and
  * no longer counted. Zeroes the body. */
 uint8_t *body_detach(struct server *server, struct body *body);

@@ -25,6 +25,25 @@ static const struct route ROUTES[] = {
     {"DELETE", "/v1/images/{id}", handle_image_delete, NULL, {NULL}, FOR_KEYS},
     {"POST", "/v1/images/{id}/segment", handle_segment_image, NULL, {NULL}, FOR_KEYS},
     {"POST", "/v1/segment", handle_segment_upload, incoming_check_query, {"id", "model"}, FOR_KEYS},
+    {"GET", "/compat/labelstudio", handle_labelstudio_health, NULL, {NULL}, FOR_KEYS},
+    {"GET", "/compat/labelstudio/", handle_labelstudio_health, NULL, {NULL}, FOR_KEYS},
+    {"GET", "/compat/labelstudio/health", handle_labelstudio_health, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/compat/labelstudio/setup", handle_labelstudio_setup, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/compat/labelstudio/predict", handle_labelstudio_predict, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/compat/labelstudio/webhook", handle_labelstudio_webhook, NULL, {NULL}, FOR_KEYS},
+    {"GET", "/compat/labelstudio/versions", handle_labelstudio_versions, NULL, {NULL}, FOR_KEYS},
+    {"GET", "/compat/labelstudio/metrics", handle_labelstudio_metrics, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/compat/cvat", handle_cvat, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/compat/cvat/", handle_cvat, NULL, {NULL}, FOR_KEYS},
+    /* CVAT is told a host and a port, but no path. */
+    {"GET", "/api/functions", handle_cvat_functions, NULL, {NULL}, FOR_KEYS},
+    {"GET", "/api/functions/{id}", handle_cvat_function, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/api/function_invocations", handle_cvat_invocation, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/compat/roboflow/sam/segment_image", handle_roboflow_segment, NULL, {"*"}, FOR_KEYS},
+    {"GET", "/compat/xanylabeling/health", handle_xany_health, NULL, {NULL}, FOR_KEYS},
+    {"GET", "/compat/xanylabeling/v1/models", handle_xany_models, NULL, {NULL}, FOR_KEYS},
+    {"GET", "/compat/xanylabeling/v1/models/{id}/info", handle_xany_model, NULL, {NULL}, FOR_KEYS},
+    {"POST", "/compat/xanylabeling/v1/predict", handle_xany_predict, NULL, {NULL}, FOR_KEYS},
     {"OPTIONS", "*", handle_options, NULL, {"*"}, FOR_ALL}, /* of every path; the last */
 };
 

@@ -28,6 +28,29 @@ void handle_image_delete(struct request *request);
 void handle_segment_image(struct request *request);
 void handle_segment_upload(struct request *request);
 
+/* compat_labelstudio.c */
+void handle_labelstudio_health(struct request *request);
+void handle_labelstudio_setup(struct request *request);
+void handle_labelstudio_versions(struct request *request);
+void handle_labelstudio_metrics(struct request *request);
+void handle_labelstudio_webhook(struct request *request);
+void handle_labelstudio_predict(struct request *request);
+
+/* compat_cvat.c */
+void handle_cvat(struct request *request);
+void handle_cvat_functions(struct request *request);
+void handle_cvat_function(struct request *request);
+void handle_cvat_invocation(struct request *request);
+
+/* compat_roboflow.c */
+void handle_roboflow_segment(struct request *request);
+
+/* compat_xanylabeling.c */
+void handle_xany_health(struct request *request);
+void handle_xany_models(struct request *request);
+void handle_xany_model(struct request *request);
+void handle_xany_predict(struct request *request);
+
 /* All of them, and after the last one NULL, for requests that have none. */
 size_t routes_count(void);
 size_t routes_index(const struct route *route);

@@ -15,7 +15,9 @@
 #include "server/sessions.h"
 #include "server/store.h"
 
+struct fetcher;
 struct http;
+struct sources;
 
 struct server {
     const struct options *options;
@@ -29,6 +31,8 @@ struct server {
     struct keys *keys;   /* NULL: nobody needs one */
     struct rates *rates; /* NULL: as often as they like */
     struct metrics *metrics;
+    struct fetcher *fetcher; /* NULL: nothing is fetched by address */
+    struct sources *sources;
     struct http *http;
     atomic_bool draining; /* SIGTERM came: no new work */
     atomic_size_t connections_open;

@@ -5,7 +5,7 @@ set -eu
 
 build="gcc make pkg-config libmicrohttpd-dev libcjson-dev libopenblas-dev libjpeg62-turbo-dev libpng-dev
     libwebp-dev libexif-dev libinih-dev nettle-dev libunistring-dev libprotobuf-c-dev protobuf-c-compiler
-    libonnx-dev libcurl4-gnutls-dev libgnutls28-dev"
+    libonnx-dev libcurl4-gnutls-dev libgnutls28-dev libexpat1-dev"
 demo="python3 python3-pil"
 test="check python3 python3-numpy python3-pil python3-onnx python3-jsonschema python3-prometheus-client chromium openssl"
 load="wrk python3 python3-pil"

@@ -29,6 +29,7 @@ STATUS_OF = {
     "/problems/internal": 500,
     "/problems/not-installed": 501,
     "/problems/not-implemented": 501,
+    "/problems/fetch-failed": 502,
     "/problems/overloaded": 503,
     "/problems/deadline": 503,
     "/problems/draining": 503,

@@ -92,6 +92,7 @@ START_TEST(test_every_type_has_a_status_a_slug_and_a_title) {
         [PROBLEM_INTERNAL] = 500,
         [PROBLEM_NOT_INSTALLED] = 501,
         [PROBLEM_NOT_IMPLEMENTED] = 501,
+        [PROBLEM_FETCH_FAILED] = 502,
         [PROBLEM_OVERLOADED] = 503,
         [PROBLEM_DEADLINE] = 503,
         [PROBLEM_DRAINING] = 503,
