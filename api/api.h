@@ -78,6 +78,8 @@ enum { IMAGE_ID_MAX = 128 };
 /* Whether it has this pattern. */
 bool image_id_valid(const char *id);
 
+enum { DIGEST_BYTES = 32 }; /* SHA-256, of an image's uploaded bytes */
+
 /* ---- mask IDs ---------------------------------------------------------------------------- */
 
 #define MASK_ID_PATTERN "m_[0-9a-f]{16}"
@@ -202,6 +204,35 @@ struct page_file {
 
 /* The file of page/ that is served at a path; "/" is index.html. False: none is. */
 bool page_file_find(const char *path, struct page_file *file);
+
+/* ---- embeddings as files ----------------------------------------------------------------- */
+
+/* Which image an embedding is of. */
+struct embedding_source {
+    char image_id[IMAGE_ID_MAX + 1];
+    uint8_t digest[DIGEST_BYTES];
+};
+
+/* A safetensors file: the tensor "image_embeddings", [1, 256, 64, 64], and with it, as metadata,
+ * everything that is needed to prompt it: format ("maskd-embedding-1"), model, architecture,
+ * weights_sha256, input_size, image_id, image_sha256, width, height, scaled_width, scaled_height,
+ * and data_sha256. malloc'd; NULL when out of memory. Takes milliseconds, as all of these do. */
+uint8_t *embedding_safetensors(const struct embedding *embedding,
+                               const struct embedding_source *source,
+                               const struct model_info *model, enum embedding_type type,
+                               size_t *size);
+
+/* NumPy's .npy (numpy/lib/format.py, version 1.0): the tensor alone. malloc'd, NULL when out of
+ * memory. */
+uint8_t *embedding_npy(const struct embedding *embedding, enum embedding_type type, size_t *size);
+
+/* Reads what embedding_safetensors makes, of either type; data_sha256 may be left out. bytes must
+ * be aligned as malloc aligns. The image must be within the limits. False: *problem tells all
+ * faults of the header, or that another model than this one made it, or a fault of the values; the
+ * rest is undefined. */
+bool embedding_parse(const uint8_t *bytes, size_t size, const struct model_info *model,
+                     const struct image_limits *limits, struct embedding_source *source,
+                     struct embedding *embedding, struct problem *problem);
 
 /* ---- masks in the formats of others: docs/formats.md ------------------------------------- */
 

@@ -103,6 +103,16 @@ struct embedding {
     uint16_t values[EMBEDDING_VALUES]; /* IEEE 754 binary16, [row][column][channel] */
 };
 
+enum embedding_type { EMBEDDING_FLOAT16, EMBEDDING_FLOAT32 };
+
+/* The values in the layout of the original's code, [1][channel][row][column] (SamPredictor.features
+ * in predictor.py; image_embeddings of the ONNX decoder): EMBEDDING_VALUES of this type, aligned to
+ * it. Takes milliseconds. */
+void embedding_write(const struct embedding *embedding, enum embedding_type type, void *planes);
+/* The reverse; the geometry stays as it is. Floats are rounded to nearest even. False: a value is
+ * not finite, or too large for binary16. */
+bool embedding_read(struct embedding *embedding, enum embedding_type type, const void *planes);
+
 /* Encodes an image that was resampled to the geometry's scaled size (image_resize). Fills
  * *embedding, geometry included. Call from a job of worker's pool. Cannot fail: all memory is the
  * session's and the caller's. */

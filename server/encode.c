@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/images.h"
 #include "server/log.h"
 
 struct encode {
@@ -64,14 +65,13 @@ static enum status decode(struct encode *encode, struct worker *worker, struct i
     return status;
 }
 
-/* The uploaded bytes become the record's. */
-static struct record *make_record(struct encode *encode) {
-    struct incoming *incoming = &encode->incoming;
+/* The uploaded bytes become the record's. NULL when out of memory: they stay the incoming's. */
+static struct record *make_record(struct server *server, struct incoming *incoming) {
     struct record *record = record_create(incoming->id, incoming->digest);
     if (!record)
         return NULL;
     record->size = incoming->image.size;
-    record->bytes = body_detach(encode->server, &incoming->image);
+    record->bytes = body_detach(server, &incoming->image);
     return record;
 }
 
@@ -90,7 +90,7 @@ static void run(struct pool_job *job, struct worker *worker) {
         return;
     }
     start = clock_now_ns();
-    struct record *record = make_record(encode);
+    struct record *record = make_record(server, &encode->incoming);
     struct session *session = sessions_take(server->sessions);
     if (record && session)
         model_encode(server->model, session, worker, &scaled, &encode->incoming.geometry,
@@ -134,6 +134,18 @@ static bool submit(struct encode *encode, struct problem *problem) {
     return false;
 }
 
+/* An image of which only the embedding was brought in gets its bytes: they become those of a record
+ * that takes the other's place. Without memory for one, all stays as it is. */
+static void complete(struct server *server, struct incoming *incoming, struct record **record) {
+    struct record *whole = make_record(server, incoming);
+    if (!whole)
+        return;
+    whole->embedding = (*record)->embedding;
+    store_put(server->store, whole);
+    record_release(*record);
+    *record = whole;
+}
+
 bool encode_claim(struct server *server, struct incoming *incoming, struct waiter *waiter,
                   struct record **record, struct problem *problem) {
     struct encode *encode = calloc(1, sizeof *encode);
@@ -149,10 +161,10 @@ bool encode_claim(struct server *server, struct incoming *incoming, struct waite
         *incoming = (struct incoming){0};
         return submit(encode, problem) || waiter;
     }
+    if (presence == IMAGE_PRESENT && !(*record)->bytes)
+        complete(server, incoming, record);
     if (presence == IMAGE_CONFLICT)
-        problem_set(problem, PROBLEM_ID_CONFLICT,
-                    "the ID \"%s\" holds other bytes; delete it first or choose another",
-                    incoming->id);
+        problem_set_conflict(problem, incoming->id);
     if (presence == IMAGE_NO_MEMORY)
         problem_set(problem, PROBLEM_INTERNAL, "out of memory");
     free(encode);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/conditional.h"
 #include "server/encode.h"
+#include "server/images.h"
 #include "server/prefer.h"
 #include "server/routes.h"
 
@@ -29,34 +29,34 @@ static void locate(char location[LOCATION_SIZE], const char *id) {
     snprintf(location, LOCATION_SIZE, "/v1/images/%s", id);
 }
 
+void answer_image(struct request *request, const struct record *record, bool is_new,
+                  const struct timing *timing) {
+    struct image_answer image =
+        describe(request->server, record->id, &record->embedding.geometry, IMAGE_READY);
+    char location[LOCATION_SIZE];
+    image.cached = !is_new;
+    image.timing = timing;
+    locate(location, record->id);
+    struct answer answer = {
+        .status = is_new ? MHD_HTTP_CREATED : MHD_HTTP_OK,
+        .body = image_answer_json(&image),
+        .timing = timing,
+        .headers = {{MHD_HTTP_HEADER_LOCATION, is_new ? location : NULL}},
+    };
+    request_answer(request, &answer);
+}
+
 /* An upload that waits for its image to be encoded, by itself or by an earlier one. */
 struct upload_waiter {
     struct waiter waiter; /* first: the catalogue gives it back */
     struct request *request;
 };
 
-static void answer_uploaded(struct request *request, const struct record *record, bool encoded_now,
-                            const struct timing *timing) {
-    struct image_answer image =
-        describe(request->server, record->id, &record->embedding.geometry, IMAGE_READY);
-    char location[LOCATION_SIZE];
-    image.cached = !encoded_now;
-    image.timing = timing;
-    locate(location, record->id);
-    struct answer answer = {
-        .status = encoded_now ? MHD_HTTP_CREATED : MHD_HTTP_OK,
-        .body = image_answer_json(&image),
-        .timing = timing,
-        .headers = {{MHD_HTTP_HEADER_LOCATION, encoded_now ? location : NULL}},
-    };
-    request_answer(request, &answer);
-}
-
 static void on_encoded(struct waiter *waiter, const struct outcome *outcome) {
     struct upload_waiter *upload = (struct upload_waiter *)waiter;
     if (outcome->record)
-        answer_uploaded(upload->request, outcome->record, waiter->first,
-                        waiter->first ? &outcome->timing : NULL);
+        answer_image(upload->request, outcome->record, waiter->first,
+                     waiter->first ? &outcome->timing : NULL);
     else
         request_refuse(upload->request, outcome->problem);
     free(upload);
@@ -85,7 +85,7 @@ static void upload_unwaited(struct request *request, struct incoming *incoming) 
     if (encode_claim(request->server, incoming, NULL, &record, &problem))
         answer_accepted(request, id, &geometry);
     else if (record)
-        answer_uploaded(request, record, false, NULL);
+        answer_image(request, record, false, NULL);
     else
         request_refuse(request, &problem);
     record_release(record);
@@ -117,7 +117,7 @@ void handle_image_upload(struct request *request) {
         return;
     free(upload);
     if (record)
-        answer_uploaded(request, record, false, NULL);
+        answer_image(request, record, false, NULL);
     else
         request_refuse(request, &problem);
     record_release(record);
@@ -125,10 +125,12 @@ void handle_image_upload(struct request *request) {
 
 /* ---- one image --------------------------------------------------------------------------- */
 
-/* Of a ready image, strong: it depends on the uploaded bytes and the weights alone. Without a
- * record, of one that is being encoded. */
-static void make_tag(char etag[ETAG_SIZE], const struct server *server,
-                     const struct record *record) {
+void problem_set_conflict(struct problem *problem, const char *id) {
+    problem_set(problem, PROBLEM_ID_CONFLICT,
+                "the ID \"%s\" holds other bytes; delete it first or choose another", id);
+}
+
+void image_tag(char etag[ETAG_SIZE], const struct server *server, const struct record *record) {
     size_t used = (size_t)snprintf(etag, ETAG_SIZE, record ? "\"" : "W/\"encoding\"");
     if (!record)
         return;
@@ -163,7 +165,7 @@ void handle_image_get(struct request *request) {
         return;
     }
     char etag[ETAG_SIZE];
-    make_tag(etag, server, record);
+    image_tag(etag, server, record);
     record_release(record);
     if (conditional_settled(request, etag, CACHE_REVALIDATE))
         return;
@@ -185,7 +187,7 @@ void handle_image_delete(struct request *request) {
     char etag[ETAG_SIZE];
     enum presence presence =
         catalogue_find(server->catalogue, request->image_id, NULL, &record, &geometry);
-    make_tag(etag, server, record);
+    image_tag(etag, server, record);
     record_release(record);
     if (presence != IMAGE_ABSENT && conditional_settled(request, etag, NULL))
         return;

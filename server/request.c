@@ -204,6 +204,18 @@ uint8_t *body_detach(struct server *server, struct body *body) {
     return bytes;
 }
 
+/* One that is alone is never too much. */
+bool request_reserve(struct request *request, size_t bytes) {
+    struct server *server = request->server;
+    const size_t held = atomic_fetch_add(&server->body_bytes, bytes);
+    request->body.capacity += bytes;
+    if (held == 0 || held + bytes <= (size_t)server->options->upload_memory)
+        return true;
+    request->body.capacity -= bytes;
+    body_release(server, bytes);
+    return false;
+}
+
 /* False: upload_memory does not have so much more. */
 static bool set_capacity(struct server *server, struct body *body, size_t capacity) {
     const size_t more = capacity - body->capacity;

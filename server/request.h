@@ -110,6 +110,10 @@ void request_refuse_with(struct request *request, enum problem_type type, const 
 /* 404 for the "{id}" of the path. */
 void request_refuse_unknown_image(struct request *request);
 
+/* Counts so many bytes more as held for the request until it ends. False: others leave no room for
+ * them in upload_memory. */
+bool request_reserve(struct request *request, size_t bytes);
+
 /* Gives the body to the caller, who calls body_free. */
 struct body request_take_body(struct request *request);
 void body_free(struct server *server, struct body *body); /* zeroes it */

@@ -24,6 +24,11 @@ void check_image_list_query(struct request *request, struct problem *problem);
 void handle_image_get(struct request *request);
 void handle_image_delete(struct request *request);
 
+/* embeddings.c */
+void handle_embedding_get(struct request *request);
+void check_embedding_query(struct request *request, struct problem *problem);
+void handle_embedding_put(struct request *request);
+
 /* segment.c */
 void handle_segment_image(struct request *request);
 void handle_segment_upload(struct request *request);

@@ -14,8 +14,6 @@
 #include "api/api.h"
 #include "engine/engine.h"
 
-enum { DIGEST_BYTES = 32 };
-
 struct record {
     atomic_int references;
     char id[IMAGE_ID_MAX + 1];

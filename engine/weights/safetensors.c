@@ -353,6 +353,14 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
     return entry ? entry->valuestring : NULL;
 }
 
+const char *safetensors_metadata_key(const struct safetensors *file, size_t index) {
+    const cJSON *entry = file->metadata ? file->metadata->child : NULL;
+    for (; entry && index > 0; index--) {
+        entry = entry->next;
+    }
+    return entry ? entry->string : NULL;
+}
+
 void safetensors_hash_hex(struct sha256_ctx *hash, char hex[65]) {
     static const char digits[] = "0123456789abcdef";
     uint8_t digest[SHA256_DIGEST_SIZE];

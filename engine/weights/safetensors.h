@@ -53,6 +53,9 @@ const struct tensor *safetensors_at(const struct safetensors *file, size_t index
 /* A string of the header's __metadata__, or NULL. UTF-8 without control characters. */
 const char *safetensors_metadata(const struct safetensors *file, const char *key);
 
+/* The keys of the metadata, in the header's order; NULL from the last on. */
+const char *safetensors_metadata_key(const struct safetensors *file, size_t index);
+
 /* SHA-256 of the data section (all tensors' bytes), as 64 hex digits and a zero. */
 void safetensors_data_sha256(const struct safetensors *file, char hex[65]);
 
