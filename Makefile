@@ -226,7 +226,8 @@ load: ## throughput and latency of both lanes under load (LOAD_SECONDS=8, LOAD_J
 FUZZ_SECONDS ?= 60
 ALL_TARGETS  := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_TARGETS ?= $(ALL_TARGETS)
-FUZZ_OBJECTS := $(call object,tests/fuzz/model_double.c $(wildcard engine/*.c engine/image/*.c engine/weights/*.c)) \
+FUZZ_OBJECTS := $(call object,tests/fuzz/model_double.c engine/sam/everything_options.c engine/sam/crops.c) \
+                $(call object,$(wildcard engine/*.c engine/image/*.c engine/weights/*.c)) \
                 $(SERVER_OBJECTS) $(API_OBJECTS) $(IMPORT_OBJECTS)
 
 $(BUILD)/obj/tests/fuzz/%_fuzz.o: tests/fuzz/%_fuzz.c Makefile

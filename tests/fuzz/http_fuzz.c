@@ -21,6 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { QUIET_MS = 2 };
 
+static const char INTERNAL[] = "{\"type\":\"/problems/internal\"";
+
 static struct sockaddr_in address = {.sin_family = AF_INET};
 
 static void *serve_thread(void *unused) {
@@ -112,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     close(client);
     if (received > 0 && (received < 5 || memcmp(answers, "HTTP/", 5) != 0))
         abort();
-    if (memmem(answers, received, "/problems/internal", 18))
+    if (memmem(answers, received, INTERNAL, sizeof INTERNAL - 1))
         abort();
     return 0;
 }

@@ -88,6 +88,35 @@ def configurations():
     save("options", "lines", "\ufeff[server]\n  port = 80 ; comment\n  more\n[ log\nlog_level=\nhost\n" + "x" * 300 + "\n")
 
 
+def tools(image):
+    """What annotation tools send: a name, the path, and the body."""
+    config = ('<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i"><Label value="x"/></BrushLabels>'
+              '<KeyPointLabels name="k" toName="i"/></View>')
+    regions = [{"type": "keypointlabels", "is_positive": 1, "value": {"x": 9, "y": 50, "keypointlabels": ["x"]}},
+               {"type": "rectanglelabels", "image_rotation": 0, "value": {"x": 0, "y": 0, "width": 50, "height": 99,
+                                                                          "rectanglelabels": ["x"]}}]
+    task = {"id": 1, "data": {"image": "data:image/png;base64," + image}, "annotations": [{"result": [1, [2], {}]}]}
+    yield "labelstudio", "/compat/labelstudio/predict", {"tasks": [task], "label_config": config,
+                                                         "params": {"context": {"result": regions}}}
+    yield "cvat", "/compat/cvat", {"image": image, "pos_points": [[1, 1]], "neg_points": [[0, 0.5]], "obj_bbox": [[0, 0], [3, 2]],
+                                   "crop": True}
+    yield "cvat_embedding", "/api/function_invocations", {"image": image, "embedding": True, "obj_bbox": None}
+    yield "roboflow_embed", "/compat/roboflow/sam/embed_image", {"image": {"type": "base64", "value": image}, "image_id": "a"}
+    yield "roboflow", "/compat/roboflow/sam/segment_image", {"image": {"type": "url", "value": "http://127.0.0.1/x"},
+                                                             "image_id": "a", "point_coords": [[1, 1], [0, 0]],
+                                                             "point_labels": [1, -1], "format": "json"}
+    yield "xanylabeling", "/compat/xanylabeling/v1/predict", {
+        "model": "mobile_sam", "image": image, "params": {"epsilon_factor": 0.01, "marks": [
+            {"type": "point", "data": [1, 1], "label": 1}, {"type": "rectangle", "data": [0, 0, 3, 2]}]}}
+
+
+def tool_bodies():
+    for name, path, body in tools("AAEC"):
+        tool = ("labelstudio", "cvat", "embed_image", "segment_image", "xanylabeling")
+        chosen = next((i for i, part in enumerate(tool) if part in path), 1)
+        save("compat", name, bytes([chosen]) + json.dumps(body).encode())
+
+
 def conversations():
     """What a client sends on one connection."""
     def request(method, path, body=b"", *headers):
@@ -115,10 +144,29 @@ def conversations():
     save("http", "segment_json", request("POST", "/v1/segment", {**image_json, **prompt, "multimask": True}))
     save("http", "status", request("GET", "/healthz", b"", "X-Request-Id: mine") + request("GET", "/readyz") +
          request("GET", "/v1/models") + request("OPTIONS", "/v1/models") + request("GET", "http://x/nothing?a=%41&b"))
+    plain = base64.b64encode(image).decode()
+    save("http", "refine", upload + request("POST", "/v1/images/a/segment", {**prompt, "multimask": True}) +
+         request("POST", "/v1/images/a/segment", {"refine": "m_0123456789abcdef", "points": [[1, 1]]}))
+    for name in ("polygon", "polygon_holes", "png", "labelstudio_rle", "cvat_rle"):
+        save("http", "format_" + name, request("POST", "/v1/segment", {**image_json, **prompt, "format": name, "simplify": 1,
+                                               "min_area": 3, "fill_holes": True}, "Accept: image/png;q=0.5, */*;q=0.1"))
+    save("http", "async", request("POST", "/v1/images?id=a", image, "Prefer: respond-async, wait=1") +
+         request("GET", "/v1/images/a", b"", "If-None-Match: W/\"x\", \"y\"") +
+         request("POST", "/v1/images/a/everything", {"points_per_side": 2, "format": "polygon"}, "Prefer: respond-async") +
+         request("GET", "/v1/images/a/everything?format=png&simplify=0.5"))
+    save("http", "everything", upload + request("POST", "/v1/images/a/everything", {"crop_n_layers": 1}))
+    save("http", "embedding", upload + request("GET", "/v1/images/a/embedding?dtype=float32", b"", "Accept: application/x-npy") +
+         request("PUT", "/v1/images/b/embedding", b"\x02\0\0\0\0\0\0\0{}", "If-None-Match: *"))
+    save("http", "cross_origin", request("OPTIONS", "/v1/images", b"", "Origin: https://x.example",
+                                         "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: prefer") +
+         request("GET", "/v1/models", b"", "Origin: https://x.example", "X-API-Key: x", "Authorization: Basic eDp5"))
+    save("http", "files", request("GET", "/") + request("GET", "/openapi.json") + request("GET", "/metrics"))
+    for name, path, body in tools(plain):
+        save("http", name, request("POST", path, body, "Content-Type: application/json", "x-nuclio-function-name: maskd"))
     save("http", "expect", request("POST", "/v1/segment", b"", "Expect: 100-continue", "Connection: close"))
     save("http", "framing", upload[:30] + b"\r\nContent-Length: 3\r\nTransfer-Encoding: gzip, chunked\r\n\r\nabc")
 
 
 if __name__ == "__main__":
-    for make in (prompts, uploads, forms, rles, safetensors, graphs, configurations, conversations):
+    for make in (prompts, uploads, forms, rles, safetensors, graphs, configurations, tool_bodies, conversations):
         make()

@@ -114,13 +114,19 @@ static enum status draw(int height, int width, int from, int to, struct mask *ma
     return STATUS_OK;
 }
 
-static enum status draw_segment(const struct geometry *geometry, int at, struct segment *segment) {
+static enum status draw_segment(const struct geometry *geometry, int at, bool keep_logits,
+                                struct segment *segment) {
     const int width = geometry->width, height = geometry->height;
     const int from = at < width ? at : width - 1, to = from + (width - from + 1) / 2;
     *segment = (struct segment){.bbox = {from, height / 3, to - from, (height + 2) / 3},
                                 .area = (size_t)(to - from) * (size_t)((height + 2) / 3),
                                 .predicted_iou = 0.9f,
                                 .stability_score = 0.9f};
+    if (keep_logits) {
+        segment->logits = calloc((size_t)LOW_RES_SIDE * LOW_RES_SIDE, sizeof *segment->logits);
+        if (!segment->logits)
+            return STATUS_NO_MEMORY;
+    }
     return draw(height, width, from, to, &segment->mask);
 }
 
@@ -133,12 +139,42 @@ enum status model_segment(const struct model *model, struct session *session, st
     segmentation->count = prompt->multimask == MULTIMASK_ALL ? 3 : 1;
     const float x = prompt->point_count > 0 ? prompt->points[0][0] : prompt->box[0];
     for (int i = 0; i < segmentation->count; i++) {
-        enum status status =
-            draw_segment(&embedding->geometry, (int)x + i, &segmentation->segments[i]);
+        enum status status = draw_segment(&embedding->geometry, (int)x + i, prompt->keep_logits,
+                                          &segmentation->segments[i]);
         if (status != STATUS_OK) {
             segmentation_free(segmentation);
             return error_set(error, status, "out of memory");
         }
     }
     return STATUS_OK;
+}
+
+/* ---- embedding -> all masks -------------------------------------------------------------- */
+
+enum status model_everything(const struct model *model, struct worker *worker,
+                             const struct embedding *embedding, const struct image *pixels,
+                             const struct everything_options *options,
+                             const struct everything_progress *progress,
+                             struct everything *everything, struct error *error) {
+    (void)model, (void)worker;
+    *everything = (struct everything){.masks = calloc(2, sizeof *everything->masks)};
+    enum status status = everything_check(options, pixels != NULL, error);
+    if (!everything->masks)
+        status = error_set(error, STATUS_NO_MEMORY, "out of memory");
+    for (int i = 0; i < 2 && status == STATUS_OK; i++) {
+        status = draw_segment(&embedding->geometry, i, false, &everything->masks[i].segment);
+        everything->count += status == STATUS_OK;
+        if (progress && progress->report)
+            progress->report(progress->argument, (size_t)i + 1, 2);
+    }
+    if (status != STATUS_OK)
+        everything_free(everything);
+    return status;
+}
+
+void everything_free(struct everything *everything) {
+    for (size_t i = 0; i < everything->count; i++)
+        mask_free(&everything->masks[i].segment.mask);
+    free(everything->masks);
+    *everything = (struct everything){0};
 }

@@ -84,7 +84,8 @@ class Document:
             self.content = json.load(file)
         self.operations = [Operation(self, method, path, item, item[method])
                            for path, item in self.content["paths"].items() for method in METHODS if method in item]
-        self.resolver = jsonschema.RefResolver("", closed(self.content))
+        self.resolver = jsonschema.RefResolver("", self.content)
+        self.closed_resolver = jsonschema.RefResolver("", closed(self.content))
 
     def resolve(self, node):
         """What a reference means; anything else as it is."""
@@ -96,9 +97,14 @@ class Document:
         return node
 
     def validate(self, schema, value, where):
-        validator = jsonschema.Draft202012Validator(closed(schema), resolver=self.resolver)
+        """That an answer's value follows the schema."""
+        validator = jsonschema.Draft202012Validator(closed(schema), resolver=self.closed_resolver)
         error = jsonschema.exceptions.best_match(validator.iter_errors(value))
         assert error is None, f"{error.message[:300]} at {error.json_path} in {where}"
+
+    def is_valid(self, schema, value):
+        """Whether a request's value follows the schema."""
+        return jsonschema.Draft202012Validator(schema, resolver=self.resolver).is_valid(value)
 
     def find(self, method, target):
         """The operation of a request, and whether anything is at its path; of a HEAD, the GET."""
@@ -127,3 +133,10 @@ def check(method, target, answer):
     elif not PAGE_FILE.fullmatch(target.split("?")[0]):
         assert answer.status in ELSEWHERE, f"{method} {target} is not documented: {answer}"
         assert answer.status != 405 or known, f"{target} is not documented: {answer}"
+
+
+def refuses_by_problems(method, target):
+    """Whether faults come as problem+json alone; a tool may have another form of its own."""
+    operation, _ = document().find(method, target)
+    return not operation or not any("application/json" in document().resolve(response).get("content", {})
+                                    for status, response in operation.definition["responses"].items() if status >= "4")

@@ -8,8 +8,6 @@ import sys
 import unittest
 import urllib.parse
 
-import jsonschema
-
 import client
 import contract
 import images
@@ -29,10 +27,6 @@ def source(path):
         return file.read()
 
 
-def is_valid(schema, value):
-    return jsonschema.Draft202012Validator(schema, resolver=DOCUMENT.resolver).is_valid(value)
-
-
 def violations(schema):
     """Values that the schema does not allow: of other types, and just beyond its limits."""
     resolved = DOCUMENT.resolve(schema)
@@ -46,7 +40,7 @@ def violations(schema):
     if "maxItems" in resolved:
         item = {"number": 1, "integer": 1}.get(DOCUMENT.resolve(resolved["items"]).get("type"), [1, 1])
         values.append([item] * (resolved["maxItems"] + 1))
-    return [value for value in values if not is_valid(schema, value)]
+    return [value for value in values if not DOCUMENT.is_valid(schema, value)]
 
 
 def branches(schema):
@@ -156,7 +150,7 @@ class Contract(DaemonCase):
                 if parameter["in"] != "query":
                     continue
                 schema = DOCUMENT.resolve(parameter["schema"])
-                wanted = {value for value in ("", "!", "-1", "1e999", "x" * 200) if not is_valid(
+                wanted = {value for value in ("", "!", "-1", "1e999", "x" * 200) if not DOCUMENT.is_valid(
                     {**schema, "type": schema.get("type", "string")}, value) or schema.get("type") == "integer"}
                 if "maximum" in schema:
                     wanted.add(str(schema["maximum"] + 1))
@@ -181,13 +175,12 @@ class Contract(DaemonCase):
 
     def test_bodies_that_cannot_be_parsed(self):
         for operation in DOCUMENT.operations:
-            if operation.json_body():
-                for body in ("{", "[1,]", '{"a":1}}', '{"a":"\\ud800"}', "nonsense", "\xff{}"):
-                    with self.subTest(operation.name, body=body):
-                        answer = self.send(operation, body.encode("latin-1"), "application/json")
-                        if DOCUMENT.resolve(operation.json_body()[0]).get("properties") != None or \
-                                "anyOf" in DOCUMENT.resolve(operation.json_body()[0]):
-                            self.assertEqual(answer.status, 400, answer)
+            if not operation.json_body() or operation.json_body()[0] == {"type": "object"}:
+                continue  # of which nothing is read
+            for body in ("{", "[1,]", '{"a":1}}', '{"a":"\\ud800"}', "nonsense", "\xff{}"):
+                with self.subTest(operation.name, body=body):
+                    answer = self.send(operation, body.encode("latin-1"), "application/json")
+                    self.assertEqual(answer.status, 400, answer)
 
     def test_bodies_that_are_too_large(self):
         for operation in DOCUMENT.operations:
@@ -203,7 +196,7 @@ class Contract(DaemonCase):
             schema, examples = operation.json_body()
             for branch in branches(schema):
                 closed = {**branch, "additionalProperties": False}
-                example = next(example["value"] for example in examples.values() if is_valid(closed, example["value"]))
+                example = next(example["value"] for example in examples.values() if DOCUMENT.is_valid(closed, example["value"]))
                 yield operation, example, branch
 
     def test_unknown_members(self):
@@ -266,7 +259,7 @@ class Description(unittest.TestCase):
         for operation in DOCUMENT.operations:
             schema, examples = operation.json_body() or (None, {})
             for name, example in examples.items():
-                DOCUMENT.validate(schema, example["value"], f"example {name} of {operation.name}")
+                self.assertTrue(DOCUMENT.is_valid(schema, example["value"]), f"example {name} of {operation.name}")
 
     def test_lint(self):
         """By Redocly's rules."""
