@@ -11,7 +11,7 @@
     "If-None-Match"
 #define ANSWER_HEADERS                                                                             \
     "Location, ETag, Link, Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, "     \
-    "X-Request-Id"
+    "X-Request-Id, X-Maskd-Model, X-Maskd-Predicted-Iou, X-Maskd-Size, X-Maskd-Weights-Sha256"
 #define PREFLIGHT_SECONDS "7200" /* more than that browsers do not keep it */
 
 static const char SEPARATORS[] = " \t,";

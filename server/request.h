@@ -35,7 +35,8 @@ struct route {
     void (*handle)(struct request *request);
     /* Adds the faults of the query's values; NULL when it takes no parameters. */
     void (*check_query)(struct request *request, struct problem *problem);
-    const char *parameters[ROUTE_PARAMETERS_MAX]; /* that the query may have; "*": any */
+    /* That the query may have; "*": any; and in "api_key" may be a key. */
+    const char *parameters[ROUTE_PARAMETERS_MAX];
     enum access access;
 };
 

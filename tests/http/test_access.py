@@ -90,6 +90,17 @@ class Keys(DaemonCase):
         for name in ("api_key", "key"):
             self.refused(self.request("GET", f"/v1/models?{name}={ALICE}"), "unauthorized")
 
+    def test_where_the_key_is_a_parameter(self):
+        path = "/compat/roboflow/sam/segment_image"
+        with self.raw() as connection:
+            connection.send(client.post(f"{path}?api_key={ALICE}x", b"{}") +
+                            client.post(f"{path}?api_key={ALICE}", b"{}"))
+            self.refused(connection.answer(), "unauthorized")
+            answer = connection.answer().check()
+        self.assertEqual(answer.status, 422, answer)
+        event = self.daemon.wait_event("request", request_id=answer.header("X-Request-Id"))
+        self.assertEqual((event["key"], event["path"]), ("alice", path))
+
     def test_open_to_everybody(self):
         for path in ("/healthz", "/readyz"):
             for headers in ({}, bearer("wrong"), bearer(ALICE)):
