@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/text.h"
+#include "api/mask_formats.h"
 
 /* The members of a request: what is prompted, how it is answered, and lists of prompts. */
 enum {
@@ -45,7 +45,7 @@ static const char *const prompt_names[REQUEST_MEMBERS] = {
     [BOXES] = "boxes",
 };
 
-static const double threshold_max = 1e6;
+static const double threshold_max = 1e6, simplify_max = 1e5;
 
 void read_out_of_memory(struct reading *reading) {
     problem_set(reading->json.problem, PROBLEM_INTERNAL, "out of memory");
@@ -72,27 +72,6 @@ static void read_text(struct reading *reading, const struct json_path *path, con
                       "text prompts need a CLIP model, which is not installed");
 }
 
-/* min_area and simplify: 0 is "off". */
-static void read_off_number(struct reading *reading, const struct json_path *path,
-                            const cJSON *value) {
-    double number;
-    if (!json_number(&reading->json, path, value, &number))
-        return;
-    if (number < 0)
-        json_fault(&reading->json, path, "must not be negative");
-    else if (number > 0)
-        fault_missing(reading, path, PROBLEM_NOT_IMPLEMENTED,
-                      "%s is not implemented in this version", path->member);
-}
-
-static void read_fill_holes(struct reading *reading, const struct json_path *path,
-                            const cJSON *value) {
-    bool fill;
-    if (json_boolean(&reading->json, path, value, &fill) && fill)
-        fault_missing(reading, path, PROBLEM_NOT_IMPLEMENTED,
-                      "fill_holes is not implemented in this version");
-}
-
 /* ---- how it is answered ------------------------------------------------------------------ */
 
 static void read_format(struct reading *reading, const struct json_path *path, const cJSON *value,
@@ -100,26 +79,13 @@ static void read_format(struct reading *reading, const struct json_path *path, c
     const char *name;
     if (!json_string(&reading->json, path, value, &name))
         return;
-    if (strcmp(name, "coco_rle") == 0) {
-        *format = FORMAT_COCO_RLE;
-        return;
-    }
-    if (strcmp(name, "coco_rle_uncompressed") == 0) {
-        *format = FORMAT_COCO_RLE_UNCOMPRESSED;
-        return;
-    }
-    static const char *const later[] = {"polygon", "polygon_holes", "png", "labelstudio_rle",
-                                        "cvat_rle"};
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        if (strcmp(name, later[i]) == 0) {
-            fault_missing(reading, path, PROBLEM_NOT_IMPLEMENTED,
-                          "format \"%s\" is not implemented in this version; \"coco_rle\" and "
-                          "\"coco_rle_uncompressed\" are",
-                          name);
-            return;
-        }
-    }
-    json_fault(&reading->json, path, "must be \"coco_rle\" or \"coco_rle_uncompressed\"");
+    const enum mask_format found = mask_format_find(name);
+    if (found == FORMAT_COUNT)
+        json_fault(&reading->json, path,
+                   "must be \"coco_rle\", \"coco_rle_uncompressed\", \"polygon\", "
+                   "\"polygon_holes\", \"png\", \"labelstudio_rle\" or \"cvat_rle\"");
+    else
+        *format = found;
 }
 
 static void read_multimask(struct reading *reading, const struct json_path *path,
@@ -144,6 +110,28 @@ static void read_threshold(struct reading *reading, const struct json_path *path
         *threshold = (float)number;
 }
 
+static void read_min_area(struct reading *reading, const struct json_path *path, const cJSON *value,
+                          size_t *min_area) {
+    double number;
+    if (!json_number(&reading->json, path, value, &number))
+        return;
+    if (number < 0 || number > UINT32_MAX || number != floor(number))
+        json_fault(&reading->json, path, "must be a whole number of pixels");
+    else
+        *min_area = (size_t)number;
+}
+
+static void read_simplify(struct reading *reading, const struct json_path *path, const cJSON *value,
+                          double *simplify) {
+    double number;
+    if (!json_number(&reading->json, path, value, &number))
+        return;
+    if (number < 0 || number > simplify_max)
+        json_fault(&reading->json, path, "must be between 0 and %.0f pixels", simplify_max);
+    else
+        *simplify = number;
+}
+
 static void read_settings(struct reading *reading, const struct json_path *path,
                           const cJSON *const members[], struct prompt_item *item) {
     for (int i = CONTENT_MEMBERS; i < PROMPT_MEMBERS; i++) {
@@ -160,12 +148,14 @@ static void read_settings(struct reading *reading, const struct json_path *path,
         case THRESHOLD:
             read_threshold(reading, &at, members[i], &item->prompt.threshold);
             break;
-        case FILL_HOLES:
-            read_fill_holes(reading, &at, members[i]);
-            break;
         case MIN_AREA:
+            read_min_area(reading, &at, members[i], &item->cleaning.min_area);
+            break;
+        case FILL_HOLES:
+            json_boolean(&reading->json, &at, members[i], &item->cleaning.fill_holes);
+            break;
         case SIMPLIFY:
-            read_off_number(reading, &at, members[i]);
+            read_simplify(reading, &at, members[i], &item->simplify);
             break;
         }
     }

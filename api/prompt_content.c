@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/base64.h"
 #include "api/mask_formats.h"
 #include "api/prompt.h"
 
@@ -128,12 +129,13 @@ static void read_size(struct reading *reading, const struct json_path *path, con
                    width);
 }
 
-/* The array of an uncompressed RLE; NULL when there were faults or no memory. */
-static uint32_t *read_count_array(struct reading *reading, const struct json_path *path,
-                                  const cJSON *value, size_t *count) {
-    *count = (size_t)cJSON_GetArraySize(value);
-    uint32_t *counts = calloc(*count ? *count : 1, sizeof *counts);
-    if (!counts) {
+/* An array of whole numbers, most being the largest; NULL when there were faults or no memory. */
+static uint32_t *read_whole_numbers(struct reading *reading, const struct json_path *path,
+                                    const cJSON *value, uint32_t most, size_t *count) {
+    if (!json_array(&reading->json, path, value, count))
+        return NULL;
+    uint32_t *numbers = calloc(*count ? *count : 1, sizeof *numbers);
+    if (!numbers) {
         read_out_of_memory(reading);
         return NULL;
     }
@@ -142,36 +144,99 @@ static uint32_t *read_count_array(struct reading *reading, const struct json_pat
     const cJSON *element;
     cJSON_ArrayForEach(element, value) {
         double number = cJSON_IsNumber(element) ? element->valuedouble : -1;
-        if (number >= 0 && number <= UINT32_MAX && number == floor(number)) {
-            counts[at.index] = (uint32_t)number;
+        if (number >= 0 && number <= most && number == floor(number)) {
+            numbers[at.index] = (uint32_t)number;
         } else {
-            json_fault(&reading->json, &at, "must be a whole number of pixels");
+            json_fault(&reading->json, &at, "must be a whole number, %u at most", most);
             good = false;
         }
         at.index++;
     }
     if (good)
-        return counts;
-    free(counts);
+        return numbers;
+    free(numbers);
     return NULL;
 }
 
-static void read_counts(struct reading *reading, const struct json_path *path, const cJSON *value,
-                        struct mask *mask) {
+static enum status read_counts(struct reading *reading, const struct json_path *path,
+                               const cJSON *value, struct mask *mask, struct error *error) {
     const int height = reading->limits->height, width = reading->limits->width;
-    struct error error = {""};
-    enum status status = STATUS_OK;
-    if (cJSON_IsString(value)) {
-        status = coco_rle_decode(value->valuestring, strlen(value->valuestring), height, width,
-                                 mask, &error);
-    } else if (cJSON_IsArray(value)) {
-        size_t count;
-        uint32_t *counts = read_count_array(reading, path, value, &count);
-        if (counts)
-            status = mask_from_counts(counts, count, height, width, mask, &error);
-    } else {
+    if (cJSON_IsString(value))
+        return coco_rle_decode(value->valuestring, strlen(value->valuestring), height, width, mask,
+                               error);
+    if (!cJSON_IsArray(value)) {
         json_fault(&reading->json, path, "must be a string or an array of numbers");
+        return STATUS_OK;
     }
+    size_t count;
+    uint32_t *counts = read_whole_numbers(reading, path, value, UINT32_MAX, &count);
+    return counts ? mask_from_counts(counts, count, height, width, mask, error) : STATUS_OK;
+}
+
+static enum status read_labelstudio(struct reading *reading, const struct json_path *path,
+                                    const cJSON *value, struct mask *mask, struct error *error) {
+    size_t count;
+    uint32_t *numbers = read_whole_numbers(reading, path, value, UINT8_MAX, &count);
+    if (!numbers)
+        return STATUS_OK;
+    uint8_t *bytes = (uint8_t *)numbers; /* in place: a byte is not behind its number */
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (uint8_t)numbers[i];
+    enum status status = labelstudio_rle_decode(bytes, count, reading->limits->height,
+                                                reading->limits->width, mask, error);
+    free(numbers);
+    return status;
+}
+
+static enum status read_cvat(struct reading *reading, const struct json_path *path,
+                             const cJSON *value, struct mask *mask, struct error *error) {
+    size_t count;
+    uint32_t *numbers = read_whole_numbers(reading, path, value, UINT32_MAX, &count);
+    if (!numbers)
+        return STATUS_OK;
+    enum status status = cvat_rle_decode(numbers, count, reading->limits->height,
+                                         reading->limits->width, mask, error);
+    free(numbers);
+    return status;
+}
+
+static enum status read_png(struct reading *reading, const struct json_path *path,
+                            const cJSON *value, struct mask *mask, struct error *error) {
+    const char *string;
+    if (!json_string(&reading->json, path, value, &string))
+        return STATUS_OK;
+    const char *text = base64_text(value->valuestring);
+    size_t size = text ? strlen(text) : 0;
+    uint8_t *bytes = malloc(size + 1);
+    enum status status = STATUS_NO_MEMORY;
+    if (bytes && text && base64_decode(text, bytes, &size))
+        status = mask_png_decode(bytes, size, reading->limits->height, reading->limits->width, mask,
+                                 error);
+    else if (bytes)
+        status = error_set(error, STATUS_INVALID, "must be base64 or a data URI of a PNG");
+    free(bytes);
+    return status;
+}
+
+enum { SIZE, COUNTS, LABELSTUDIO_RLE, CVAT_RLE, PNG, MASK_MEMBERS };
+
+static const char *const mask_names[MASK_MEMBERS] = {"size", "counts", "labelstudio_rle",
+                                                     "cvat_rle", "png"};
+
+/* Decodes one of the members. What JSON has wrong is told at once; what it means, by the status. */
+static void read_mask_member(struct reading *reading, const struct json_path *path, int member,
+                             const cJSON *value, struct mask *mask) {
+    static enum status (*const readers[MASK_MEMBERS])(
+        struct reading *, const struct json_path *, const cJSON *, struct mask *,
+        struct error *) = {NULL, read_counts, read_labelstudio, read_cvat, read_png};
+    struct error error = {""};
+    enum status status = readers[member](reading, path, value, mask, &error);
+    if (status == STATUS_OK && mask->count > MASK_RUNS_MAX - reading->prior_runs) {
+        mask_free(mask);
+        status = error_set(&error, STATUS_TOO_LARGE, "the request's masks have more than %d runs",
+                           MASK_RUNS_MAX);
+    }
+    reading->prior_runs += mask->count;
     if (status == STATUS_NO_MEMORY)
         read_out_of_memory(reading);
     else if (status != STATUS_OK)
@@ -180,19 +245,24 @@ static void read_counts(struct reading *reading, const struct json_path *path, c
 
 void read_mask(struct reading *reading, const struct json_path *path, const cJSON *value,
                struct prompt_item *item) {
-    enum { SIZE, COUNTS, MEMBERS };
-    static const char *const names[MEMBERS] = {"size", "counts"};
-    const cJSON *members[MEMBERS];
-    if (!json_members(&reading->json, path, value, names, MEMBERS, members))
+    const cJSON *members[MASK_MEMBERS];
+    if (!json_members(&reading->json, path, value, mask_names, MASK_MEMBERS, members))
         return;
-    for (size_t i = 0; i < MEMBERS; i++) {
-        const struct json_path at = {path, names[i], 0};
-        if (!members[i])
-            json_fault(&reading->json, &at, "is missing");
-        else if (i == SIZE)
-            read_size(reading, &at, members[i]);
-        else
-            read_counts(reading, &at, members[i], &item->prior);
+    const struct json_path size_path = {path, mask_names[SIZE], 0};
+    if (members[SIZE])
+        read_size(reading, &size_path, members[SIZE]);
+    else if (!members[PNG]) /* which tells its size itself */
+        json_fault(&reading->json, &size_path, "is missing");
+    int form = SIZE;
+    for (int i = COUNTS; i < MASK_MEMBERS; i++) {
+        const struct json_path at = {path, mask_names[i], 0};
+        if (members[i] && form != SIZE)
+            json_fault(&reading->json, &at, "cannot be combined with %s", mask_names[form]);
+        else if (members[i])
+            read_mask_member(reading, &at, form = i, members[i], &item->prior);
     }
+    if (form == SIZE)
+        json_fault(&reading->json, path,
+                   "must have one of counts, labelstudio_rle, cvat_rle and png");
     item->prompt.mask = &item->prior;
 }

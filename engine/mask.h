@@ -61,9 +61,9 @@ struct ring {
  * (the sum of x1 y2 - x2 y1 over their sides), holes a negative one. On a screen, where y goes
  * down, outer rings run clockwise. */
 struct outline {
-    size_t ring_count, point_count;
-    struct ring *rings;   /* owned: outline_free */
-    int32_t (*points)[2]; /* x, y; owned */
+    size_t ring_count, point_count; /* of all rings */
+    struct ring *rings;             /* owned: outline_free */
+    int32_t (*points)[2];           /* x, y; owned */
 };
 
 /* On STATUS_OK the caller owns *outline; otherwise it is zeroed. STATUS_NO_MEMORY. */

@@ -106,28 +106,28 @@ static void choose(struct line *line, double tolerance, struct span *spans) {
 }
 
 enum status outline_simplify(struct outline *outline, double tolerance, struct error *error) {
-    size_t longest = 0, count = 0;
+    size_t longest = 0;
     for (size_t i = 0; i < outline->ring_count; i++)
         longest = outline->rings[i].count > longest ? outline->rings[i].count : longest;
-    bool *kept = calloc(outline->point_count + 1, sizeof *kept);
+    bool *kept = calloc(longest + 1, sizeof *kept);
     struct span *spans = calloc(longest + 1, sizeof *spans);
     if (!kept || !spans) {
         free(kept);
         free(spans);
         return error_set(error, STATUS_NO_MEMORY, "out of memory");
     }
+    outline->point_count = 0;
     for (size_t i = 0; i < outline->ring_count; i++) {
         struct ring *ring = &outline->rings[i];
-        struct line line = {outline->points + ring->first, ring->count, 0, kept + ring->first};
-        const size_t from = ring->first, to = from + ring->count;
+        struct line line = {outline->points + ring->first, ring->count, 0, kept};
+        memset(kept, 0, line.count * sizeof *kept);
         choose(&line, tolerance, spans);
-        ring->first = count;
-        for (size_t k = from; k < to; k++)
-            if (kept[k])
-                memmove(outline->points[count++], outline->points[k], sizeof *outline->points);
-        ring->count = count - ring->first;
+        ring->count = 0;
+        for (size_t k = 0; k < line.count; k++)
+            if (line.kept[k])
+                memmove(&line.points[ring->count++], &line.points[k], sizeof *line.points);
+        outline->point_count += ring->count;
     }
-    outline->point_count = count;
     free(kept);
     free(spans);
     return STATUS_OK;

@@ -60,3 +60,7 @@ size_t accept_choose(const char *accept, const char *const types[], size_t count
     }
     return chosen;
 }
+
+bool accept_takes(const char *accept, const char *type) {
+    return !accept || preference_of(accept, type).quality > 0;
+}

@@ -100,6 +100,7 @@ struct answer {
     const char *content_type;    /* NULL: application/json */
     const struct timing *timing; /* for Server-Timing; or NULL */
     struct header headers[ANSWER_HEADERS_MAX]; /* the others; up to the first without a name */
+    char made_value[32]; /* for a header's value that is made for this answer */
 };
 
 /* Answers; resumes the request if it was suspended. From any thread, once. The request is no longer

@@ -105,8 +105,12 @@ static enum status segment_one(struct segmenting *segmenting, size_t index, stru
         .refined = segmenting->refined[index],
         .to_come = segmenting->prompts.count - index - 1,
     };
-    return decode_prompt(&decoding, worker, &segmenting->results[index], segmenting->ids[index],
-                         error);
+    enum status status = decode_prompt(&decoding, worker, &segmenting->results[index],
+                                       segmenting->ids[index], error);
+    if (status == STATUS_OK)
+        status = segmentation_clean(&segmenting->results[index],
+                                    &segmenting->prompts.items[index].cleaning, error);
+    return status;
 }
 
 /* Whoever leaves, such as a browser that has a newer preview to ask for, should not keep others
@@ -369,15 +373,7 @@ void segmenting_start_upload(struct segmenting *segmenting, struct incoming *inc
         refuse(segmenting, &problem);
 }
 
-/* ---- our own form ------------------------------------------------------------------------ */
-
-static void write_masks(const struct segment_answer *masks, const void *context,
-                        struct answer *answer) {
-    (void)context;
-    answer->body = segment_answer_json(masks);
-}
-
-static const struct segment_form OWN_FORM = {write_masks, request_refuse, NULL};
+/* ---- the handlers ------------------------------------------------------------------------ */
 
 /* Reads the prompts. NULL: the request is answered. */
 static struct segmenting *begin(struct request *request, const char *json, size_t size,
@@ -386,13 +382,15 @@ static struct segmenting *begin(struct request *request, const char *json, size_
     struct prompt_list prompts;
     struct prompt_limits limits = {geometry->width, geometry->height,
                                    (size_t)request->server->options->max_prompts};
-    if (prompt_list_parse(json, size, &limits, &prompts, &problem))
-        return segmenting_create(request, &OWN_FORM, NULL, &prompts);
+    if (prompt_list_parse(json, size, &limits, &prompts, &problem)) {
+        const struct segment_form *form = segment_form_choose(request, &prompts, &problem);
+        if (form)
+            return segmenting_create(request, form, NULL, &prompts);
+        prompt_list_free(&prompts);
+    }
     request_refuse(request, &problem);
     return NULL;
 }
-
-/* ---- the handlers ------------------------------------------------------------------------ */
 
 void handle_segment_image(struct request *request) {
     struct catalogue *catalogue = request->server->catalogue;

@@ -14,6 +14,12 @@ struct segment_form {
     void (*release)(void *context); /* NULL: nothing to release */
 };
 
+/* JSON, or the PNG of a single mask, as the request's Accept prefers. NULL: only a PNG is accepted,
+ * and there would be several; *problem says so. */
+const struct segment_form *segment_form_choose(struct request *request,
+                                               const struct prompt_list *prompts,
+                                               struct problem *problem);
+
 struct segmenting;
 
 /* Takes the context and *prompts, which it zeroes. NULL: out of memory, and the request is

@@ -213,11 +213,6 @@ class Prompts(DaemonCase):
                 self.refused(answer, kind)
 
         missing("not-installed", text="the red truck")
-        for name in ("polygon", "polygon_holes", "png", "labelstudio_rle", "cvat_rle"):
-            missing("not-implemented", format=name)
-        missing("not-implemented", min_area=5)
-        missing("not-implemented", simplify=0.5)
-        missing("not-implemented", fill_holes=True)
         self.fault({"points": [[-1, 1]], "text": "a truck"}, "/points/0/0")
 
 

@@ -22,6 +22,7 @@ Suite *image_resize_suite(void);
 /* engine/ */
 Suite *cores_suite(void);
 Suite *mask_suite(void);
+Suite *mask_outline_suite(void);
 Suite *parallel_fairness_suite(void);
 Suite *parallel_lanes_suite(void);
 Suite *parallel_stress_suite(void);
@@ -62,6 +63,7 @@ Suite *safetensors_write_suite(void);
 
 /* server/ */
 Suite *caller_suite(void);
+Suite *accept_suite(void);
 Suite *catalogue_suite(void);
 Suite *conditional_suite(void);
 Suite *connections_suite(void);

@@ -148,6 +148,157 @@ START_TEST(test_labelstudio_long_runs) {
 }
 END_TEST
 
+/* ---- what is wrong ----------------------------------------------------------------------- */
+
+static void assert_zeroed(const struct mask *mask) {
+    ck_assert(mask->height == 0 && mask->width == 0 && mask->count == 0 && !mask->counts);
+}
+
+START_TEST(test_damaged_cvat) {
+    static const struct {
+        size_t count;
+        uint32_t values[12];
+        const char *message;
+    } cases[] = {
+        {0, {0}, "must end with the four numbers"},
+        {3, {1, 2, 3}, "must end with the four numbers"},
+        {11, {1, 2, 1, 4, 1, 1, 1, 1, 1, 4, 3}, "cover 11 pixels, not 3 x 4"},
+        {11, {1, 2, 1, 4, 1, 1, 3, 1, 1, 4, 3}, "cover 13 pixels"},
+        {6, {UINT32_MAX, UINT32_MAX, 0, 0, 0, 0}, "cover 8589934590 pixels"},
+        {5, {1, 5, 0, 4, 0}, "within 6 x 4"},
+        {5, {1, 0, 4, 0, 3}, "within 6 x 4"},
+        {5, {1, 6, 0, 6, 0}, "within 6 x 4"},
+        {5, {1, 0, 4, 0, 4}, "within 6 x 4"},
+        {5, {1, 0, 0, UINT32_MAX, 0}, "within 6 x 4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mask mask;
+        struct error error = {""};
+        ck_assert_int_eq(cvat_rle_decode(cases[i].values, cases[i].count, 4, 6, &mask, &error),
+                         STATUS_INVALID);
+        ck_assert_msg(strstr(error.message, cases[i].message) != NULL, "case %zu: %s", i,
+                      error.message);
+        assert_zeroed(&mask);
+    }
+    /* runs of nothing, and zeros around the mask in its box, are good */
+    struct mask mask;
+    const uint32_t loose[] = {0, 0, 7, 1, 0, 1, 15, 0, 0, 0, 5, 3};
+    ck_assert_int_eq(cvat_rle_decode(loose, 12, 4, 6, &mask, NULL), STATUS_OK);
+    struct bitmap wanted = bitmap_of("000000 011000 000000 000000");
+    assert_mask_is(&mask, &wanted);
+    mask_free(&mask);
+    bitmap_free(&wanted);
+}
+END_TEST
+
+static const uint8_t vector_bytes[] = {0,   0, 0,   96,  57, 27, 254, 31,  0, 159, 254,
+                                       216, 5, 255, 251, 96, 17, 255, 219, 0, 0};
+
+START_TEST(test_damaged_labelstudio) {
+    struct mask mask;
+    struct error error;
+    uint8_t bytes[sizeof vector_bytes];
+    for (size_t size = 0; size < sizeof bytes - 1; size++) { /* the last one is padding */
+        uint8_t *cut = malloc(size + 1);
+        ck_assert_ptr_nonnull(cut);
+        memcpy(cut, vector_bytes, size);
+        uint8_t *exact = realloc(cut, size ? size : 1);
+        ck_assert_int_eq(labelstudio_rle_decode(exact, size, 4, 6, &mask, &error), STATUS_INVALID);
+        assert_zeroed(&mask);
+        free(exact);
+    }
+    memcpy(bytes, vector_bytes, sizeof bytes);
+    bytes[3]++;
+    ck_assert_int_eq(labelstudio_rle_decode(bytes, sizeof bytes, 4, 6, &mask, &error),
+                     STATUS_INVALID);
+    ck_assert_str_eq(error.message, "it is of 97 bytes, not 4 x 4 x 6");
+    ck_assert_int_eq(labelstudio_rle_decode(vector_bytes, sizeof bytes, 6, 5, &mask, &error),
+                     STATUS_INVALID);
+    memcpy(bytes, vector_bytes, sizeof bytes);
+    bytes[4] ^= 8; /* words of 7 bits */
+    ck_assert_int_eq(labelstudio_rle_decode(bytes, sizeof bytes, 4, 6, &mask, &error),
+                     STATUS_INVALID);
+    ck_assert_str_eq(error.message, "it is of words of 7 bits, not 8");
+    memcpy(bytes, vector_bytes, sizeof bytes);
+    bytes[7] = 255; /* the first run */
+    ck_assert_int_eq(labelstudio_rle_decode(bytes, sizeof bytes, 4, 6, &mask, &error),
+                     STATUS_INVALID);
+    ck_assert_str_eq(error.message, "a run goes beyond the last pixel");
+}
+END_TEST
+
+/* A pixel is set when its alpha is not 0, whatever the colour; words may be written out. */
+START_TEST(test_labelstudio_colours) {
+    /* 12 bytes; sizes 1, 1, 1, 4; one block of 12 words: red without alpha, alpha, both */
+    static const uint8_t words[12] = {255, 0, 0, 0, 0, 0, 0, 1, 9, 0, 0, 255};
+    uint8_t bytes[24] = {0, 0, 0, 12};
+    size_t at = 32;
+    uint64_t fields[][2] = {{7, 5}, {0, 4}, {0, 4}, {0, 4}, {3, 4}, {0, 1}, {3, 2}, {11, 4}};
+    for (size_t i = 0; i < 8 + 12; i++) {
+        const uint64_t value = i < 8 ? fields[i][0] : words[i - 8], size = i < 8 ? fields[i][1] : 8;
+        for (uint64_t bit = size; bit-- > 0; at++)
+            bytes[at / 8] |= (uint8_t)((value >> bit & 1) << (7 - at % 8));
+    }
+    struct mask mask;
+    struct error error = {""};
+    ck_assert_msg(labelstudio_rle_decode(bytes, (at + 7) / 8, 1, 3, &mask, &error) == STATUS_OK,
+                  "%s", error.message);
+    struct bitmap wanted = bitmap_of("011");
+    assert_mask_is(&mask, &wanted);
+    mask_free(&mask);
+    bitmap_free(&wanted);
+}
+END_TEST
+
+START_TEST(test_damaged_png) {
+    struct bitmap bitmap = bitmap_of("000000 001100 011110 001000");
+    struct mask given = bitmap_mask(&bitmap), mask;
+    struct error error = {""};
+    size_t size;
+    uint8_t *png = (uint8_t *)mask_png_encode(&given, &size);
+    ck_assert_ptr_nonnull(png);
+    ck_assert_int_eq(mask_png_decode(png, size, 6, 4, &mask, &error), STATUS_INVALID);
+    ck_assert_str_eq(error.message, "the PNG is 6 x 4 pixels, not 4 x 6 as the image");
+    for (size_t cut = 0; cut < size - 16; cut++) { /* IEND and the last CRC are not needed */
+        ck_assert_int_eq(mask_png_decode(png, cut, 4, 6, &mask, &error), STATUS_INVALID);
+        assert_zeroed(&mask);
+    }
+    png[28] = 1; /* interlaced, and a wrong CRC */
+    ck_assert_int_eq(mask_png_decode(png, size, 4, 6, &mask, &error), STATUS_INVALID);
+    free(png);
+    mask_free(&given);
+    bitmap_free(&bitmap);
+}
+END_TEST
+
+/* As few bytes as possible for as many runs as possible. */
+START_TEST(test_runs_are_limited) {
+    enum { SIDE = 2100 };
+    uint32_t *values = calloc(SIDE + 4, sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    for (int i = 0; i < SIDE; i++)
+        values[i] = SIDE;
+    values[SIDE + 2] = values[SIDE + 3] = SIDE - 1;
+    struct mask mask;
+    ck_assert_int_eq(cvat_rle_decode(values, SIDE + 4, SIDE, SIDE, &mask, NULL), STATUS_TOO_LARGE);
+    assert_zeroed(&mask);
+    free(values);
+
+    uint32_t *counts = calloc((size_t)SIDE * SIDE, sizeof *counts);
+    ck_assert_ptr_nonnull(counts);
+    for (int i = 0; i < SIDE * SIDE; i++)
+        counts[i] = 1;
+    const struct mask stripes = {SIDE, SIDE, (size_t)SIDE * SIDE, counts};
+    size_t size;
+    uint8_t *png = (uint8_t *)mask_png_encode(&stripes, &size);
+    ck_assert_ptr_nonnull(png);
+    ck_assert_int_eq(mask_png_decode(png, size, SIDE, SIDE, &mask, NULL), STATUS_TOO_LARGE);
+    assert_zeroed(&mask);
+    free(png);
+    free(counts);
+}
+END_TEST
+
 Suite *mask_formats_suite(void) {
     Suite *suite = suite_create("mask_formats");
     TCase *tests = tcase_create("mask_formats");
@@ -155,6 +306,11 @@ Suite *mask_formats_suite(void) {
     tcase_add_test(tests, test_nothing_and_everything);
     tcase_add_test(tests, test_random_masks_round_trip);
     tcase_add_test(tests, test_labelstudio_long_runs);
+    tcase_add_test(tests, test_damaged_cvat);
+    tcase_add_test(tests, test_damaged_labelstudio);
+    tcase_add_test(tests, test_labelstudio_colours);
+    tcase_add_test(tests, test_damaged_png);
+    tcase_add_test(tests, test_runs_are_limited);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -116,12 +116,23 @@ START_TEST(test_box) {
 }
 END_TEST
 
+/* The mask of the other forms: 1 bit a pixel. */
+#define VECTOR_PNG                                                                                 \
+    "iVBORw0KGgoAAAANSUhEUgAAAAYAAAAEAQAAAACFf3PuAAAAEElEQVR42mNgYDBg8mB+"                         \
+    "AgACwgFiNTTGKQAAAABJRU5ErkJg"                                                                 \
+    "gg=="
+
 START_TEST(test_prior_mask) {
     static const char *const forms[] = {
         "{\"mask\":{\"size\":[4,6],\"counts\":\"6122OO2O2\"}}",
         "{\"mask\":{\"counts\":[6,1,2,3,1,2,3,1,5],\"size\":[4,6]}}",
         "{\"mask\":{\"size\":[4,6],\"counts\":[6,1,2,3,0,0,1,2,3,1,4,0,1,0]}}",
         "{\"prompts\":[{\"mask\":{\"size\":[4,6],\"counts\":\"6122OO2O2\"}}]}",
+        "{\"mask\":{\"size\":[4,6],\"cvat_rle\":[1,2,1,4,1,1,2,1,1,4,3]}}",
+        "{\"mask\":{\"size\":[4,6],\"labelstudio_rle\":[0,0,0,96,57,27,254,31,0,159,254,216,5,255,"
+        "251,96,17,255,219,0,0]}}",
+        "{\"mask\":{\"png\":\"" VECTOR_PNG "\"}}",
+        "{\"mask\":{\"png\":\"data:image/png;base64," VECTOR_PNG "\",\"size\":[4,6]}}",
     };
     static const uint32_t counts[] = {6, 1, 2, 3, 1, 2, 3, 1, 5};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -149,6 +160,51 @@ START_TEST(test_settings) {
         assert_good("{\"box\":[1,2,3,4],\"multimask\":false,\"format\":\"coco_rle\"}", &truck, 1);
     ck_assert_int_eq(list.items[0].prompt.multimask, MULTIMASK_SINGLE);
     prompt_list_free(&list);
+}
+END_TEST
+
+START_TEST(test_formats_and_cleaning) {
+    static const char *const formats[FORMAT_COUNT] = {
+        "coco_rle", "coco_rle_uncompressed", "polygon", "polygon_holes",
+        "png",      "labelstudio_rle",       "cvat_rle"};
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        char json[200];
+        snprintf(json, sizeof json,
+                 "{\"box\":[1,2,3,4],\"format\":\"%s\",\"min_area\":%d,\"fill_holes\":true,"
+                 "\"simplify\":1.5}",
+                 formats[i], i);
+        struct prompt_list list = assert_good(json, &truck, 1);
+        const struct prompt_item *item = &list.items[0];
+        ck_assert_int_eq(item->format, i);
+        ck_assert_uint_eq(item->cleaning.min_area, (size_t)i);
+        ck_assert(item->cleaning.fill_holes);
+        ck_assert_double_eq(item->simplify, 1.5);
+        prompt_list_free(&list);
+    }
+    assert_faults("{\"box\":[1,2,3,4],\"min_area\":0.5,\"simplify\":1e6}", &truck,
+                  "/min_area must be a whole number of pixels\n"
+                  "/simplify must be between 0 and 100000 pixels\n");
+}
+END_TEST
+
+/* Few numbers that are many runs: each mask is small enough, all together are not. */
+START_TEST(test_prior_masks_share_a_limit) {
+    enum { SIDE = 1600, PROMPTS = 2 };
+    const struct prompt_limits limits = {.width = SIDE, .height = SIDE, .max_prompts = PROMPTS};
+    const size_t room = PROMPTS * (SIDE * 6 + 200);
+    char *json = malloc(room), *at = json;
+    ck_assert_ptr_nonnull(json);
+    at += sprintf(at, "{\"prompts\":[");
+    for (int i = 0; i < PROMPTS; i++) {
+        at += sprintf(at, "%s{\"mask\":{\"size\":[%d,%d],\"cvat_rle\":[", i ? "," : "", SIDE, SIDE);
+        for (int row = 0; row < SIDE; row++)
+            at += sprintf(at, "%d,", SIDE);
+        at += sprintf(at, "0,0,%d,%d]}}", SIDE - 1, SIDE - 1);
+    }
+    sprintf(at, "]}");
+    assert_faults(json, &limits,
+                  "/prompts/1/mask/cvat_rle the request's masks have more than 4194304 runs\n");
+    free(json);
 }
 END_TEST
 
@@ -223,14 +279,16 @@ START_TEST(test_faults) {
          "/box/3 outside the image (1800 x 1200)\n"},
         {"{\"box\":[1,2,3,4],\"multimask\":\"yes\",\"format\":\"rle\",\"threshold\":\"0\"}",
          "/multimask must be \"auto\", true or false\n"
-         "/format must be \"coco_rle\" or \"coco_rle_uncompressed\"\n"
+         "/format must be \"coco_rle\", \"coco_rle_uncompressed\", \"polygon\", "
+         "\"polygon_holes\", \"png\", \"labelstudio_rle\" or \"cvat_rle\"\n"
          "/threshold must be a finite number\n"},
         {"{\"box\":[1,2,3,4],\"multimask\":1,\"format\":null,\"threshold\":1000001}",
          "/multimask must be \"auto\", true or false\n/format must be a string\n"
          "/threshold must be between -1000000 and 1000000\n"},
         {"{\"box\":[1,2,3,4],\"text\":5,\"refine\":[],\"min_area\":-1,\"fill_holes\":0,"
          "\"simplify\":null}",
-         "/text must be a string\n/refine must be a string\n/min_area must not be negative\n"
+         "/text must be a string\n/refine must be a string\n/min_area must be a whole number of "
+         "pixels\n"
          "/fill_holes must be true or false\n/simplify must be a finite number\n"},
         {"{\"prompts\":[]}", "/prompts must not be empty\n"},
         {"{\"boxes\":[]}", "/boxes must not be empty\n"},
@@ -265,9 +323,23 @@ START_TEST(test_faults_of_prior_masks) {
         const char *json, *faults;
     } cases[] = {
         {"{\"mask\":\"6122OO2O2\"}", "/mask must be an object\n"},
-        {"{\"mask\":{}}", "/mask/size is missing\n/mask/counts is missing\n"},
+        {"{\"mask\":{}}", "/mask/size is missing\n/mask must have one of counts, labelstudio_rle, "
+                          "cvat_rle and png\n"},
         {"{\"mask\":{\"size\":[4,6],\"counts\":\"6122OO2O2\",\"png\":1}}",
-         "/mask/png unknown member\n"},
+         "/mask/png cannot be combined with counts\n"},
+        {"{\"mask\":{\"size\":[4,6],\"labelstudio_rle\":[256,-1,0.5],\"cvat_rle\":[]}}",
+         "/mask/labelstudio_rle/0 must be a whole number, 255 at most\n"
+         "/mask/labelstudio_rle/1 must be a whole number, 255 at most\n"
+         "/mask/labelstudio_rle/2 must be a whole number, 255 at most\n"
+         "/mask/cvat_rle cannot be combined with labelstudio_rle\n"},
+        {"{\"mask\":{\"size\":[4,6],\"labelstudio_rle\":\"\"}}",
+         "/mask/labelstudio_rle must be an array\n"},
+        {"{\"mask\":{\"size\":[4,6],\"cvat_rle\":[1,2,3]}}",
+         "/mask/cvat_rle must end with the four numbers of a box\n"},
+        {"{\"mask\":{\"png\":\"data:image/png,xx\"}}",
+         "/mask/png must be base64 or a data URI of a PNG\n"},
+        {"{\"mask\":{\"png\":\"AAAA\"}}", "/mask/png the PNG is cut short\n"},
+        {"{\"mask\":{\"png\":[]}}", "/mask/png must be a string\n"},
         {"{\"mask\":{\"size\":[6,4],\"counts\":\"6122OO2O2\"}}",
          "/mask/size must be [4, 6], the image's height and width\n"},
         {"{\"mask\":{\"size\":[4,1e999],\"counts\":\"6122OO2O2\"}}",
@@ -286,11 +358,11 @@ START_TEST(test_faults_of_prior_masks) {
         {"{\"mask\":{\"size\":[4,6],\"counts\":[4294967295,4294967295]}}",
          "/mask/counts the runs cover 8589934590 pixels, not 4 x 6\n"},
         {"{\"mask\":{\"size\":[4,6],\"counts\":[24,-1,0.5,\"0\",4294967296,1e999]}}",
-         "/mask/counts/1 must be a whole number of pixels\n"
-         "/mask/counts/2 must be a whole number of pixels\n"
-         "/mask/counts/3 must be a whole number of pixels\n"
-         "/mask/counts/4 must be a whole number of pixels\n"
-         "/mask/counts/5 must be a whole number of pixels\n"},
+         "/mask/counts/1 must be a whole number, 4294967295 at most\n"
+         "/mask/counts/2 must be a whole number, 4294967295 at most\n"
+         "/mask/counts/3 must be a whole number, 4294967295 at most\n"
+         "/mask/counts/4 must be a whole number, 4294967295 at most\n"
+         "/mask/counts/5 must be a whole number, 4294967295 at most\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_faults(cases[i].json, &tiny, cases[i].faults);
@@ -334,23 +406,8 @@ START_TEST(test_refine) {
 END_TEST
 
 START_TEST(test_what_this_version_lacks) {
-    static const char *const formats[] = {"polygon", "polygon_holes", "png", "labelstudio_rle",
-                                          "cvat_rle"};
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        char json[100];
-        snprintf(json, sizeof json, "{\"box\":[1,2,3,4],\"format\":\"%s\"}", formats[i]);
-        assert_problem(json, &truck, PROBLEM_NOT_IMPLEMENTED, "format \"");
-        assert_problem(json, &truck, PROBLEM_NOT_IMPLEMENTED, formats[i]);
-    }
     assert_problem("{\"text\":\"the red truck\"}", &truck, PROBLEM_NOT_INSTALLED,
                    "text prompts need a CLIP model, which is not installed");
-    assert_problem("{\"box\":[1,2,3,4],\"min_area\":1}", &truck, PROBLEM_NOT_IMPLEMENTED,
-                   "min_area is not");
-    assert_problem("{\"boxes\":[[1,2,3,4]],\"fill_holes\":true}", &truck, PROBLEM_NOT_IMPLEMENTED,
-                   "fill_holes is not");
-    assert_problem("{\"prompts\":[{\"box\":[1,2,3,4],\"simplify\":1e-9}]}", &truck,
-                   PROBLEM_NOT_IMPLEMENTED, "simplify is not");
-
     /* all of them are listed, with their places; the first one is told */
     struct prompt_list list;
     struct problem problem;
@@ -507,6 +564,8 @@ Suite *prompt_suite(void) {
     tcase_add_test(right, test_box);
     tcase_add_test(right, test_prior_mask);
     tcase_add_test(right, test_settings);
+    tcase_add_test(right, test_formats_and_cleaning);
+    tcase_add_test(right, test_prior_masks_share_a_limit);
     tcase_add_test(right, test_defaults_of_a_list);
     suite_add_tcase(suite, right);
     TCase *wrong = tcase_create("wrong");
