@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Makes the seeds in corpus/ (those of images are the fixtures in tests/unit/data/image). Needs python3-onnx."""
 import base64
+import io
 import json
 import os
 import struct
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -24,6 +26,9 @@ def prompts():
     save("prompt", "box", '{"box":[1,2,30,20],"format":"coco_rle_uncompressed","multimask":"auto"}')
     save("prompt", "mask", '{"mask":{"size":[30,40],"counts":[600,10,590]}}')
     save("prompt", "mask_text", '{"mask":{"size":[30,40],"counts":"hb0:n1"},"min_area":0}')
+    save("prompt", "mask_cvat", '{"mask":{"size":[30,40],"cvat_rle":[1,2,1,0,0,1,1]},"format":"png","min_area":5}')
+    save("prompt", "mask_labelstudio", '{"mask":{"size":[30,40],"labelstudio_rle":[0,0,18,192,57,27,255,255]},"fill_holes":true}')
+    save("prompt", "mask_png", '{"mask":{"png":"data:image/png;base64,iVBORw0KGgo="},"format":"polygon","simplify":1.5}')
     save("prompt", "list", '{"prompts":[{"points":[[0,0]]},{"box":[0,0,40,30]}],"format":"coco_rle"}')
     save("prompt", "boxes", '{"boxes":[[0,0,1,1],[2,2,3,3]],"fill_holes":false,"simplify":0}')
     save("prompt", "text", '{"text":"\\u00e9","refine":"m_0","unknown":[{"a":null}]}')
@@ -45,6 +50,20 @@ def forms():
 def rles():
     save("rle", "vector", bytes([3, 5]) + b"6122OO2O2")
     save("rle", "long", bytes([200, 200]) + b"`cWa?3XU1=G>B9H9F:G9F")
+
+
+def masks():
+    """One mask of 4 x 6 in each form: its number, height - 1 and width - 1, then the form's bytes."""
+    save("mask", "labelstudio", bytes([0, 3, 5, 0, 0, 0, 96, 57, 27, 254, 31, 0, 159, 254, 216, 5, 255, 251, 96, 17, 255,
+                                       219, 0, 0]))
+    save("mask", "cvat", bytes([1, 3, 5]) + struct.pack(">11H", 1, 2, 1, 4, 1, 1, 2, 1, 1, 4, 3))
+    save("mask", "cvat_empty", bytes([1, 3, 5]) + bytes(8))
+    for mode in ("1", "L", "RGBA", "P"):
+        image = Image.new("1", (6, 4))
+        image.paste(1, (1, 1, 4, 3))
+        file = io.BytesIO()
+        image.convert(mode).save(file, "PNG")
+        save("mask", "png_" + mode.lower(), bytes([2, 3, 5]) + file.getvalue())
 
 
 def safetensors():
@@ -168,5 +187,5 @@ def conversations():
 
 
 if __name__ == "__main__":
-    for make in (prompts, uploads, forms, rles, safetensors, graphs, configurations, tool_bodies, conversations):
+    for make in (prompts, uploads, forms, rles, masks, safetensors, graphs, configurations, tool_bodies, conversations):
         make()

@@ -95,7 +95,7 @@ def draw(polygons, height, width):
 
 def fill_holes(mask):
     """What is not connected by edges to the outside."""
-    padded = Image.fromarray(numpy.pad(mask, 1).astype(numpy.uint8) * 255)
+    padded = Image.fromarray(numpy.pad(mask, 1).astype(numpy.uint8) * 255).copy()
     ImageDraw.floodfill(padded, (0, 0), 128)
     return numpy.array(padded)[1:-1, 1:-1] != 128
 
