@@ -73,13 +73,14 @@ struct cvat_request {
     bool crop;      /* only the mask's box, with bounds that say where it is */
 };
 
+/* What the request does not say of embedding and crop stays as it is in *request. */
 bool cvat_parse(const char *json, size_t size, struct cvat_request *request,
                 struct problem *problem);
 
 /* {"mask":[[0,1,...],...]}, rows of the image or of the crop. */
 char *cvat_answer_json(const struct segment_answer *masks, bool crop);
-/* {"blob":...}: base64 of little-endian floats. */
-char *cvat_embedding_json(const float *values, size_t count);
+/* {"blob":...}: base64 of little-endian floats, [1][channel][row][column]. */
+char *cvat_embedding_json(const struct embedding *embedding);
 
 /* ---- Roboflow Inference ------------------------------------------------------------------ */
 
@@ -95,6 +96,8 @@ bool roboflow_parse(const char *json, size_t size, bool with_points,
                     struct roboflow_request *request, struct problem *problem);
 
 char *roboflow_answer_json(const struct segment_answer *masks, double seconds);
+/* Takes a tenth of a second or more. */
+char *roboflow_embedding_json(const struct embedding *embedding, double seconds);
 
 /* ---- X-AnyLabeling ----------------------------------------------------------------------- */
 

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "api/base64.h"
 #include "api/compat_read.h"
 #include "api/text.h"
@@ -66,7 +68,7 @@ static void read_request(const struct json_reader *reader, const cJSON *root,
 
 bool cvat_parse(const char *json, size_t size, struct cvat_request *request,
                 struct problem *problem) {
-    *request = (struct cvat_request){0};
+    request->common = (struct compat_request){0};
     cJSON *root = json_parse(json, size, problem);
     if (!root)
         return false;
@@ -138,11 +140,16 @@ char *cvat_answer_json(const struct segment_answer *masks, bool crop) {
     return text_finish(&text);
 }
 
-char *cvat_embedding_json(const float *values, size_t count) {
+char *cvat_embedding_json(const struct embedding *embedding) {
+    const size_t size = EMBEDDING_VALUES * sizeof(float);
     struct text text = {0};
-    const size_t size = count * sizeof *values;
+    float *values = malloc(size);
+    if (!values)
+        return NULL;
+    embedding_write(embedding, EMBEDDING_FLOAT32, values);
     text_add(&text, "{\"blob\":\"");
     base64_write(&text, (const uint8_t *)values, size);
     text_add(&text, "\"}");
+    free(values);
     return text_finish(&text);
 }

@@ -198,3 +198,25 @@ char *roboflow_answer_json(const struct segment_answer *masks, double seconds) {
     text_add(&text, "}");
     return text_finish(&text);
 }
+
+/* One number of six digits a value: more than the two bytes hold that it is kept in. */
+char *roboflow_embedding_json(const struct embedding *embedding, double seconds) {
+    enum { SIDE = EMBEDDING_SIDE, NUMBER_SIZE = 12 };
+    struct text text = {0};
+    float *values = malloc(EMBEDDING_VALUES * sizeof *values);
+    if (!values)
+        return NULL;
+    embedding_write(embedding, EMBEDDING_FLOAT32, values);
+    text_reserve(&text, (size_t)EMBEDDING_VALUES * NUMBER_SIZE);
+    text_add(&text, "{\"embeddings\":[[");
+    for (size_t i = 0; i < EMBEDDING_VALUES; i++) {
+        const bool plane = i % (SIDE * SIDE) == 0, row = i % SIDE == 0;
+        text_add(&text, i == 0 ? "[[" : plane ? "]],[[" : row ? "],[" : ",");
+        text_float(&text, values[i]);
+    }
+    free(values);
+    text_add(&text, "]]]],\"time\":");
+    text_fixed(&text, seconds, 6);
+    text_add(&text, "}");
+    return text_finish(&text);
+}

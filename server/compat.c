@@ -11,8 +11,9 @@ struct errand {
     struct fetch fetch; /* first: the fetcher gives it back */
     struct request *request;
     struct compat_request common;
-    const struct segment_form *form;
+    const struct segment_form *form; /* of masks; NULL: an embedding is asked for */
     void *context;
+    embedding_writer write;
 };
 
 void compat_answer(struct request *request, char *body) {
@@ -24,10 +25,13 @@ static void refuse(struct errand *errand, const struct problem *problem) {
     struct request *request = errand->request;
     const struct segment_form *form = errand->form;
     compat_request_free(&errand->common);
-    if (form->release)
+    if (form && form->release)
         form->release(errand->context);
     free(errand);
-    form->refuse(request, problem);
+    if (form)
+        form->refuse(request, problem);
+    else
+        request_refuse(request, problem);
 }
 
 /* Ends the errand: the prompts, for an image of this size, go on. NULL: it is answered. */
@@ -47,8 +51,21 @@ static struct segmenting *place(struct errand *errand, const struct geometry *ge
     return segmenting;
 }
 
+/* Ends the errand, too. */
+static struct request *end(struct errand *errand) {
+    struct request *request = errand->request;
+    compat_request_free(&errand->common);
+    free(errand);
+    return request;
+}
+
 /* With the record, which it takes. */
 static void go_on(struct errand *errand, struct record *record) {
+    const embedding_writer write = errand->write;
+    if (!errand->form) {
+        compat_embed_start(end(errand), write, record);
+        return;
+    }
     struct segmenting *segmenting = place(errand, &record->embedding.geometry);
     if (segmenting)
         segmenting_start(segmenting, record);
@@ -67,6 +84,11 @@ static void go_on_with_bytes(struct errand *errand, struct body *image) {
     }
     if (errand->common.url)
         sources_note(server->sources, errand->common.url, incoming.id, clock_now_ns());
+    const embedding_writer write = errand->write;
+    if (!errand->form) {
+        compat_embed_start_upload(end(errand), write, &incoming);
+        return;
+    }
     struct segmenting *segmenting = place(errand, &incoming.geometry);
     if (segmenting)
         segmenting_start_upload(segmenting, &incoming);
@@ -122,23 +144,8 @@ static void use_known(struct errand *errand) {
     refuse(errand, &problem);
 }
 
-void compat_segment(struct request *request, struct compat_request *common,
-                    const struct segment_form *form, void *context) {
-    struct problem problem = {0};
-    struct errand *errand = calloc(1, sizeof *errand);
-    if (!errand) {
-        compat_request_free(common);
-        if (form->release)
-            form->release(context);
-        problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
-        form->refuse(request, &problem);
-        return;
-    }
-    errand->request = request;
-    errand->common = *common;
-    errand->form = form;
-    errand->context = context;
-    *common = (struct compat_request){0};
+static void start(struct errand *errand) {
+    struct request *request = errand->request;
     request_suspend(request);
     if (errand->common.image) {
         /* counted as the whole body was, which the text of the image was most of */
@@ -155,4 +162,34 @@ void compat_segment(struct request *request, struct compat_request *common,
         else
             use_known(errand);
     }
+}
+
+void compat_segment(struct request *request, struct compat_request *common,
+                    const struct segment_form *form, void *context) {
+    struct problem problem = {0};
+    struct errand *errand = calloc(1, sizeof *errand);
+    if (errand) {
+        *errand = (struct errand){
+            .request = request, .common = *common, .form = form, .context = context};
+        *common = (struct compat_request){0};
+        start(errand);
+        return;
+    }
+    compat_request_free(common);
+    if (form->release)
+        form->release(context);
+    problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
+    form->refuse(request, &problem);
+}
+
+void compat_embed(struct request *request, struct compat_request *common, embedding_writer write) {
+    struct errand *errand = calloc(1, sizeof *errand);
+    if (errand) {
+        *errand = (struct errand){.request = request, .common = *common, .write = write};
+        *common = (struct compat_request){0};
+        start(errand);
+        return;
+    }
+    compat_request_free(common);
+    request_refuse_with(request, PROBLEM_INTERNAL, "out of memory");
 }

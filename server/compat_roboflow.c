@@ -24,3 +24,26 @@ void handle_roboflow_segment(struct request *request) {
     else
         request_refuse(request, &problem);
 }
+
+static void write_embedding_json(const struct embedding *embedding, double seconds,
+                                 struct answer *answer) {
+    answer->body = roboflow_embedding_json(embedding, seconds);
+}
+
+static void write_embedding_npy(const struct embedding *embedding, double seconds,
+                                struct answer *answer) {
+    (void)seconds;
+    answer->body = (char *)embedding_npy(embedding, EMBEDDING_FLOAT32, &answer->size);
+    answer->content_type = "application/octet-stream";
+}
+
+void handle_roboflow_embed(struct request *request) {
+    struct problem problem = {0};
+    struct roboflow_request parsed;
+    if (roboflow_parse((const char *)request->body.bytes, request->body.size, false, &parsed,
+                       &problem))
+        compat_embed(request, &parsed.common,
+                     parsed.binary ? write_embedding_npy : write_embedding_json);
+    else
+        request_refuse(request, &problem);
+}

@@ -48,6 +48,7 @@ void handle_cvat_function(struct request *request);
 void handle_cvat_invocation(struct request *request);
 
 /* compat_roboflow.c */
+void handle_roboflow_embed(struct request *request);
 void handle_roboflow_segment(struct request *request);
 
 /* compat_xanylabeling.c */

@@ -6,7 +6,6 @@ import os
 
 import numpy
 
-import client
 import rle
 from case import DaemonCase
 
@@ -51,10 +50,3 @@ class CompatCase(DaemonCase):
 
     def encodes(self):
         return len(self.daemon.find("encoded"))
-
-    def tool_request(self, method, path, body=None):
-        """For errors that have the tool's form, not that of problems."""
-        connection = self.raw()
-        data = client.encode(body) or b""
-        connection.send(client.head(method, path, f"Content-Length: {len(data)}") + data)
-        return connection.answer()

@@ -90,7 +90,7 @@ class XAnyLabeling(CompatCase):
                  "epsilon_factor"),
                 ({"params": {"text_prompt": "a disc"}}, 501, "MODEL_NOT_FOUND", "CLIP")):
             with self.subTest(change):
-                answer = self.tool_request("POST", BASE + "/v1/predict", good | change)
+                answer = self.request("POST", BASE + "/v1/predict", good | change)
                 self.assertIn(message, self.refused_in_its_form(answer, status, code))
-        answer = self.tool_request("GET", BASE + "/v1/models/sam3/info")
+        answer = self.request("GET", BASE + "/v1/models/sam3/info")
         self.refused_in_its_form(answer, 501, "MODEL_NOT_FOUND")
