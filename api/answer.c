@@ -1,14 +1,14 @@
 #include <stdlib.h>
 
+#include "api/answer.h"
 #include "api/mask_formats.h"
 
-static void write_member(struct text *text, const char *name, const char *value) {
+void write_member(struct text *text, const char *name, const char *value) {
     text_format(text, "\"%s\":", name);
     text_string(text, value);
 }
 
-/* Ends the members before it with a comma; writes nothing when there is no timing. */
-static void write_timing(struct text *text, const struct timing *timing) {
+void write_timing(struct text *text, const struct timing *timing) {
     if (!timing)
         return;
     const struct {
@@ -34,7 +34,7 @@ static void write_timing(struct text *text, const struct timing *timing) {
 
 /* ---- images ------------------------------------------------------------------------------ */
 
-static void write_problem(struct text *text, const struct problem *problem) {
+void write_problem(struct text *text, const struct problem *problem) {
     char *json = problem_json(problem);
     text_add(text, ",\"problem\":");
     if (json)
@@ -83,18 +83,23 @@ char *image_list_json(const struct image_answer *images, size_t count, const cha
 
 /* ---- masks ------------------------------------------------------------------------------- */
 
+void write_measures(struct text *text, const struct segment *segment) {
+    const int *bbox = segment->bbox;
+    text_format(text, "\"bbox\":[%d,%d,%d,%d],\"area\":%zu,\"predicted_iou\":", bbox[0], bbox[1],
+                bbox[2], bbox[3], segment->area);
+    text_float(text, segment->predicted_iou);
+    text_add(text, ",\"stability_score\":");
+    text_float(text, segment->stability_score);
+}
+
 static void write_segment(struct text *text, const struct mask_id *id, size_t prompt,
                           const struct prompt_item *item, const struct segment *segment) {
     text_add(text, "{");
     write_member(text, "id", id->text);
     text_format(text, ",\"prompt\":%zu,\"segmentation\":", prompt);
     segmentation_write(text, &segment->mask, item->format, item->simplify);
-    const int *bbox = segment->bbox;
-    text_format(text, ",\"bbox\":[%d,%d,%d,%d],\"area\":%zu,\"predicted_iou\":", bbox[0], bbox[1],
-                bbox[2], bbox[3], segment->area);
-    text_float(text, segment->predicted_iou);
-    text_add(text, ",\"stability_score\":");
-    text_float(text, segment->stability_score);
+    text_add(text, ",");
+    write_measures(text, segment);
     text_add(text, "}");
 }
 

@@ -19,6 +19,7 @@ enum problem_type {
     PROBLEM_BAD_REQUEST,           /* 400 /problems/bad-request: cannot be parsed */
     PROBLEM_UNAUTHORIZED,          /* 401 /problems/unauthorized: no key, or none of ours */
     PROBLEM_UNKNOWN_IMAGE,         /* 404 /problems/unknown-image: "upload it again" */
+    PROBLEM_UNKNOWN_RUN,           /* 404 /problems/unknown-run: of everything mode */
     PROBLEM_UNKNOWN_ROUTE,         /* 404 /problems/unknown-route */
     PROBLEM_METHOD_NOT_ALLOWED,    /* 405 /problems/method-not-allowed */
     PROBLEM_ID_CONFLICT,           /* 409 /problems/id-conflict */
@@ -130,6 +131,20 @@ bool prompt_list_parse(const char *json, size_t size, const struct prompt_limits
                        struct prompt_list *list, struct problem *problem);
 void prompt_list_free(struct prompt_list *list); /* zeroes it */
 
+/* A request for all masks of an image. */
+struct everything_request {
+    struct everything_options options;
+    enum mask_format format;
+    double simplify; /* of polygons: a tolerance in pixels */
+};
+
+/* Nothing at all means the defaults. False: *problem tells all faults. */
+bool everything_request_parse(const char *json, size_t size, struct everything_request *request,
+                              struct problem *problem);
+/* The same of a query's parameters for a look at a run; each may be NULL. */
+bool everything_query_parse(const char *format, const char *simplify,
+                            struct everything_request *request, struct problem *problem);
+
 /* An upload that is more than the image's bytes: {"image": base64 or data URI, "id": ..., "model":
  * ...} in JSON, or the parts file, id, model and prompt of a form. */
 struct upload {
@@ -187,6 +202,24 @@ struct segment_answer {
 
 char *segment_answer_json(const struct segment_answer *answer);
 
+/* One run of everything mode. */
+struct everything_answer {
+    const char *image_id, *model;
+    int width, height;
+    const struct everything_options *options;
+    /* It is ready, or it has failed, or it is running: */
+    const struct everything *masks; /* or NULL, and then */
+    const struct problem *problem;  /* or NULL, and then */
+    size_t done, total;             /* points */
+    /* Of one that is ready: */
+    bool cached; /* the run was there already */
+    enum mask_format format;
+    double simplify;
+    const struct timing *timing; /* NULL: no timing_ms member */
+};
+
+char *everything_answer_json(const struct everything_answer *answer);
+
 struct model_answer {
     const struct model_info *info;
     bool is_default;
@@ -235,6 +268,8 @@ bool embedding_parse(const uint8_t *bytes, size_t size, const struct model_info 
                      struct embedding *embedding, struct problem *problem);
 
 /* ---- masks in the formats of others: docs/formats.md ------------------------------------- */
+
+const char *mask_format_name(enum mask_format format);
 
 /* The value of "segmentation"; malloc'd JSON, NULL when out of memory. simplify is for polygons. */
 char *segmentation_json(const struct mask *mask, enum mask_format format, double simplify);

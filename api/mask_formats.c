@@ -13,6 +13,10 @@ static const char *const names[FORMAT_COUNT] = {
     [FORMAT_CVAT_RLE] = "cvat_rle",
 };
 
+const char *mask_format_name(enum mask_format format) {
+    return names[format];
+}
+
 enum mask_format mask_format_find(const char *name) {
     enum mask_format format = 0;
     while (format < FORMAT_COUNT && strcmp(names[format], name) != 0)

@@ -12,6 +12,7 @@ static const struct problem_kind {
     [PROBLEM_BAD_REQUEST] = {400, "bad-request", "The request cannot be read"},
     [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "A key is needed"},
     [PROBLEM_UNKNOWN_IMAGE] = {404, "unknown-image", "No image has this ID"},
+    [PROBLEM_UNKNOWN_RUN] = {404, "unknown-run", "No run of this image is known"},
     [PROBLEM_UNKNOWN_ROUTE] = {404, "unknown-route", "Nothing is served at this path"},
     [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method-not-allowed",
                                     "This path does not take this method"},

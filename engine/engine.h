@@ -230,6 +230,9 @@ enum {
 enum status everything_check(const struct everything_options *options, bool pixels,
                              struct error *error);
 
+/* That will be tried, of options that were checked. */
+size_t everything_points(const struct everything_options *options);
+
 struct everything_mask {
     struct segment segment;
     float point[2];  /* point_coords: the prompt that it came from */

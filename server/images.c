@@ -196,6 +196,7 @@ void handle_image_delete(struct request *request) {
         return;
     }
     refinements_forget(request->server->refinements, request->image_id);
+    runs_forget(request->server->runs, request->image_id);
     struct answer answer = {.status = MHD_HTTP_NO_CONTENT};
     request_answer(request, &answer);
 }

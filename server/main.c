@@ -78,9 +78,10 @@ static enum status create_parts(struct server *server, struct error *error) {
     server->preparations = preparations_create(server->model);
     server->metrics = metrics_create();
     server->refinements = refinements_create((size_t)server->options->refine_memory);
+    server->runs = runs_create((size_t)server->options->everything_memory);
     server->sources = sources_create();
     if (!server->sessions || !server->preparations || !server->catalogue || !server->refinements ||
-        !server->metrics || !server->sources)
+        !server->metrics || !server->runs || !server->sources)
         return error_set(error, STATUS_NO_MEMORY, "out of memory");
     status = fetcher_create(server, &server->fetcher, error);
     return status == STATUS_OK ? http_start(server, &server->http, error) : status;
@@ -100,6 +101,7 @@ static void destroy_parts(struct server *server) {
     pool_free(server->pool);
     preparations_free(server->preparations);
     refinements_free(server->refinements);
+    runs_free(server->runs);
     catalogue_free(server->catalogue);
     store_free(server->store);
     sessions_free(server->sessions);

@@ -106,6 +106,8 @@ static const struct row ROWS[] = {
      "of images kept in memory, as embeddings and as uploaded"},
     {"store", "refine_memory", KIND_BYTES, AT(refine_memory), 1 << 20, HUGE_BYTES, "32M",
      "of masks that may be refined"},
+    {"store", "everything_memory", KIND_BYTES, AT(everything_memory), 1 << 20, HUGE_BYTES, "64M",
+     "of results of everything mode"},
     {"log", "log_format", KIND_FORMAT, AT(log_format), 0, 0, "text", "text or json"},
     {"log", "log_level", KIND_LEVEL, AT(log_level), 0, 0, "info", "debug, info, warning or error"},
     {"log", "access_log", KIND_SWITCH, AT(access_log), 0, 0, "true", "one line a request"},

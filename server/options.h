@@ -47,7 +47,7 @@ struct options {
     char fetch_token_file[OPTION_TEXT_MAX]; /* each empty: none */
     long long fetch_timeout, fetch_connections;
     /* [store] */
-    long long store_memory, refine_memory; /* bytes */
+    long long store_memory, refine_memory, everything_memory; /* bytes */
     /* [log] */
     enum log_format log_format;
     enum log_level log_level;

@@ -29,6 +29,11 @@ void handle_embedding_get(struct request *request);
 void check_embedding_query(struct request *request, struct problem *problem);
 void handle_embedding_put(struct request *request);
 
+/* everything.c */
+void handle_everything(struct request *request);
+void handle_everything_get(struct request *request);
+void check_everything_query(struct request *request, struct problem *problem);
+
 /* segment.c */
 void handle_segment_image(struct request *request);
 void handle_segment_upload(struct request *request);

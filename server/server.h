@@ -12,6 +12,7 @@
 #include "server/preparations.h"
 #include "server/rates.h"
 #include "server/refinements.h"
+#include "server/runs.h"
 #include "server/sessions.h"
 #include "server/store.h"
 
@@ -26,6 +27,7 @@ struct server {
     struct sessions *sessions;
     struct preparations *preparations;
     struct refinements *refinements;
+    struct runs *runs;
     struct store *store;
     struct catalogue *catalogue;
     struct keys *keys;   /* NULL: nobody needs one */

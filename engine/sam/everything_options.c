@@ -22,8 +22,18 @@ static enum status check_range(const char *name, double value, double least, dou
     return error_set(error, STATUS_INVALID, "%s is %g, not %g to %g", name, value, least, most);
 }
 
-static enum status check_points(const struct everything_options *options, struct error *error) {
+size_t everything_points(const struct everything_options *options) {
     size_t points = 0;
+    for (int layer = 0; layer <= options->crop_n_layers; layer++) {
+        const size_t side = (size_t)grid_side(options->points_per_side, layer,
+                                              options->crop_n_points_downscale_factor);
+        points += (side * side) << (2 * layer);
+    }
+    return points;
+}
+
+static enum status check_points(const struct everything_options *options, struct error *error) {
+    const size_t points = everything_points(options);
     for (int layer = 0; layer <= options->crop_n_layers; layer++) {
         const size_t side = (size_t)grid_side(options->points_per_side, layer,
                                               options->crop_n_points_downscale_factor);
@@ -33,7 +43,6 @@ static enum status check_points(const struct everything_options *options, struct
                              "crops no points of %d a side",
                              options->crop_n_points_downscale_factor, layer,
                              options->points_per_side);
-        points += (side * side) << (2 * layer);
     }
     if (points > EVERYTHING_POINTS_MAX)
         return error_set(error, STATUS_INVALID,

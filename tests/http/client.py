@@ -12,6 +12,7 @@ STATUS_OF = {
     "/problems/bad-request": 400,
     "/problems/unauthorized": 401,
     "/problems/unknown-image": 404,
+    "/problems/unknown-run": 404,
     "/problems/unknown-route": 404,
     "/problems/method-not-allowed": 405,
     "/problems/id-conflict": 409,

@@ -6,6 +6,7 @@
 
 static Suite *(*const suites[])(void) = {
     answer_suite,
+    everything_api_suite,
     json_suite,
     mask_formats_suite,
     multipart_suite,
@@ -64,6 +65,7 @@ static Suite *(*const suites[])(void) = {
     prefer_suite,
     preparations_suite,
     refinements_suite,
+    runs_suite,
     rates_suite,
     sessions_suite,
     store_suite,

@@ -6,6 +6,7 @@
 
 /* api/ */
 Suite *answer_suite(void);
+Suite *everything_api_suite(void);
 Suite *json_suite(void);
 Suite *mask_formats_suite(void);
 Suite *multipart_suite(void);
@@ -76,6 +77,7 @@ Suite *options_values_suite(void);
 Suite *prefer_suite(void);
 Suite *preparations_suite(void);
 Suite *refinements_suite(void);
+Suite *runs_suite(void);
 Suite *rates_suite(void);
 Suite *sessions_suite(void);
 Suite *store_suite(void);

@@ -75,6 +75,7 @@ START_TEST(test_every_type_has_a_status_a_slug_and_a_title) {
         [PROBLEM_BAD_REQUEST] = 400,
         [PROBLEM_UNAUTHORIZED] = 401,
         [PROBLEM_UNKNOWN_IMAGE] = 404,
+        [PROBLEM_UNKNOWN_RUN] = 404,
         [PROBLEM_UNKNOWN_ROUTE] = 404,
         [PROBLEM_METHOD_NOT_ALLOWED] = 405,
         [PROBLEM_ID_CONFLICT] = 409,
