@@ -97,6 +97,7 @@ static void run(struct pool_job *job, struct worker *worker) {
     struct timing *timing = &finding->run->timing;
     struct error error = {0};
     *timing = (struct timing){milliseconds_since(job->queued_ns), -1, -1, -1};
+    metrics_measure(finding->server->metrics, DURATION_UPLOAD_QUEUE, timing->queue_ms);
     enum problem_type reason = reason_to_end(finding);
     if (reason != PROBLEM_NONE) {
         finish_ended(finding, reason);
@@ -104,6 +105,7 @@ static void run(struct pool_job *job, struct worker *worker) {
     }
     enum status status = find_masks(finding, worker, &error);
     if (status == STATUS_OK) {
+        metrics_measure(finding->server->metrics, DURATION_EVERYTHING, timing->segment_ms);
         log_event(LOG_INFO, "everything", LOG_STRING("image", finding->run->image_id),
                   LOG_INTEGER("masks", (int64_t)finding->run->masks.count),
                   LOG_NUMBER("queue_ms", timing->queue_ms),
