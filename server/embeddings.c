@@ -251,8 +251,11 @@ static void claim(struct import *import, struct record *record, const struct tim
     enum presence presence =
         catalogue_claim(catalogue, record->id, record->digest, &record->embedding.geometry,
                         &import->waiter, &present);
-    if (presence == IMAGE_CLAIMED)
+    if (presence == IMAGE_CLAIMED) { /* its digest is only what the file says */
+        refinements_forget(request->server->refinements, record->id);
+        runs_forget(request->server->runs, record->id);
         catalogue_finish(catalogue, record->id, record->digest, &outcome);
+    }
     record_release(record);
     if (presence == IMAGE_CLAIMED || presence == IMAGE_PENDING)
         return;

@@ -156,6 +156,21 @@ class Refine(DaemonCase):
                 self.refuse({"refine": old, **CENTRE}, "/refine", image_id="gone")
             self.assertEqual(self.request("DELETE", "/v1/images/gone").status, 204)
 
+    def test_an_embedding_that_is_brought_in_starts_anew(self):
+        """Which image it is of is only what its file says."""
+        self.upload_disc("moved", seed=4)
+        mask = self.segment("moved", CENTRE)[0]["id"]
+        path = "/v1/images/moved/embedding"
+        embedding = self.request("GET", path).body
+        self.assertEqual(len(self.segment("moved", {"refine": mask})), 1)
+        self.assertEqual(self.request("DELETE", "/v1/images/moved").status, 204)
+        self.assertEqual(self.request("PUT", path, embedding).status, 201)
+        self.refuse({"refine": mask, **CENTRE}, "/refine", image_id="moved")
+        own = self.segment("moved", CENTRE)[0]["id"]
+        self.assertEqual(len(self.segment("moved", {"refine": own, **AWAY})), 1)
+        answer = self.request("POST", "/v1/images/moved/everything", {"crop_n_layers": 1})
+        self.refused(answer, "invalid-request", "/crop_n_layers")
+
 
 class Small(DaemonCase):
     """Of room for two images, and for three masks' logits with what belongs to them."""
