@@ -15,6 +15,7 @@ import images
 import rle
 from compat import CompatCase, recorded
 from daemon import HOST, Daemon
+from test_formats import prepare, read_labelstudio
 
 BASE = "/compat/labelstudio"
 CENTRE = {"points": [[320, 200]]}
@@ -92,6 +93,15 @@ class LabelStudio(CompatCase):
             "readonly": False})
         x, y = 50.0 * 640 / 100, 41.66666666666667 * 480 / 100
         self.assertTrue((mask == self.mask(images.disc(), {"points": [[x, y]]})).all())
+
+    def test_rle_pack_reads_it(self):
+        """@thi.ng/rle-pack, by which Label Studio's own page decodes."""
+        region, = self.predict(self.keypoint(320, 200))[0]["result"]
+        try:
+            found, = read_labelstudio([region["value"]["rle"]], 480, 640)
+        except prepare.Missing as missing:
+            self.skipTest(str(missing))
+        self.assertTrue((found == decode(region)).all())
 
     def predict(self, *regions, **changes):
         request = recorded("labelstudio_predict", data_uri(images.disc()))

@@ -13,6 +13,7 @@ static Suite *(*const suites[])(void) = {
     problem_suite,
     prompt_suite,
     coco_rle_suite,
+    compat_suite,
     upload_suite,
     image_damage_suite,
     image_decode_suite,
@@ -57,6 +58,7 @@ static Suite *(*const suites[])(void) = {
     conditional_suite,
     connections_suite,
     cors_suite,
+    fetch_rules_suite,
     keys_suite,
     log_suite,
     metrics_suite,
@@ -68,6 +70,7 @@ static Suite *(*const suites[])(void) = {
     runs_suite,
     rates_suite,
     sessions_suite,
+    sources_suite,
     store_suite,
 };
 

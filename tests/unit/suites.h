@@ -13,6 +13,7 @@ Suite *multipart_suite(void);
 Suite *problem_suite(void);
 Suite *prompt_suite(void);
 Suite *coco_rle_suite(void);
+Suite *compat_suite(void);
 Suite *upload_suite(void);
 
 /* engine/image/ */
@@ -69,6 +70,7 @@ Suite *catalogue_suite(void);
 Suite *conditional_suite(void);
 Suite *connections_suite(void);
 Suite *cors_suite(void);
+Suite *fetch_rules_suite(void);
 Suite *keys_suite(void);
 Suite *log_suite(void);
 Suite *metrics_suite(void);
@@ -80,6 +82,7 @@ Suite *refinements_suite(void);
 Suite *runs_suite(void);
 Suite *rates_suite(void);
 Suite *sessions_suite(void);
+Suite *sources_suite(void);
 Suite *store_suite(void);
 
 #endif
