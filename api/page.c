@@ -16,6 +16,7 @@ EMBED(page_daemon_js, "page/daemon.js");
 EMBED(page_export_js, "page/export.js");
 EMBED(page_mask_js, "page/mask.js");
 EMBED(page_preview_js, "page/preview.js");
+EMBED(page_steps_js, "page/steps.js");
 EMBED(page_view_js, "page/view.js");
 EMBED(page_favicon_svg, "page/favicon.svg");
 EMBED(page_sample_jpg, "page/sample.jpg");
@@ -33,6 +34,7 @@ static const struct {
     {"/export.js", SCRIPT, page_export_js, page_export_js_end},
     {"/mask.js", SCRIPT, page_mask_js, page_mask_js_end},
     {"/preview.js", SCRIPT, page_preview_js, page_preview_js_end},
+    {"/steps.js", SCRIPT, page_steps_js, page_steps_js_end},
     {"/view.js", SCRIPT, page_view_js, page_view_js_end},
     {"/favicon.svg", "image/svg+xml", page_favicon_svg, page_favicon_svg_end},
     {"/sample.jpg", "image/jpeg", page_sample_jpg, page_sample_jpg_end},

@@ -11,6 +11,7 @@ static const struct route ROUTES[] = {
     {"GET", "/export.js", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/mask.js", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/preview.js", handle_page, NULL, {"*"}, FOR_ALL},
+    {"GET", "/steps.js", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/view.js", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/favicon.svg", handle_page, NULL, {"*"}, FOR_ALL},
     {"GET", "/sample.jpg", handle_page, NULL, {"*"}, FOR_ALL},

@@ -3,7 +3,8 @@
 import { Picture, onKeyNeeded } from './daemon.js';
 import { copy, curlOf, download, exported } from './export.js';
 import { Preview } from './preview.js';
-import { View } from './view.js';
+import { NOTHING, chosen, isEmpty, isPick, promptOf, requestOf, requestOfChosen, withPoint } from './steps.js';
+import { SUBTLE_PREVIEW, View } from './view.js';
 
 const $ = (id) => document.getElementById(id);
 const stage = $('stage');
@@ -13,19 +14,18 @@ const candidates = [...$('candidates').children]; // the one of "auto", then the
 const STEP = 10;      // that an arrow key moves the crosshair by, in shown pixels
 const DRAG_START = 6; // shown pixels until a press becomes a box
 
-// What is prompted: immutable but for the masks, which are filled in when they come. A choice is the candidate that the
-// user wants, or null for the best. Undo and redo walk along steps, whose masks are kept.
-const NOTHING = { points: [], labels: [], box: null, choice: null, masks: null };
+// Undo and redo walk along the steps, whose masks are kept.
 let steps = [NOTHING];
 let at = 0;
 
-let picture = null;   // the image on the daemon; ready once it has an id
-let asking = null;    // AbortController of the click under way
-let crosshair = null; // the keyboard's pixel of the image
-let draft = null;     // the box that is being drawn: [x1, y1, x2, y2]
+let picture = null;    // the image on the daemon; ready once it has an id
+let asking = null;     // AbortController of the click under way
+let crosshair = null;  // the keyboard's pixel of the image
+let finding = null;    // AbortController of everything
+let everything = null; // all masks, while they are shown
+let draft = null;      // the box that is being drawn: [x1, y1, x2, y2]
 
 const current = () => steps[at];
-const isEmpty = (step) => step.points.length === 0 && !step.box;
 const isReady = () => picture?.id !== undefined;
 
 function say(text, isError = false) {
@@ -38,42 +38,12 @@ const thousands = (value) => value.toLocaleString('en').replaceAll(',', '\u202f'
 
 // ---- masks ---------------------------------------------------------------------------------------
 
-const promptOf = ({ points, labels, box }) => ({ ...(points.length && { points, labels }), ...(box && { box }) });
-
-// A single point or box may mean several things: there the best of the three candidates is the one to begin with. What is
-// told in more ways has a mask of its own ("auto"), and the three are asked for beside it.
-const isAmbiguous = ({ points, box }) => points.length + (box ? 1 : 0) === 1;
-
-function requestOf(step) {
-    const prompt = promptOf(step);
-    const all = { ...prompt, multimask: true };
-    return isAmbiguous(step) ? all : { prompts: [prompt, all] };
-}
-
-// The prompt that gives the mask that is shown, and that mask's place among its masks.
-function requestOfChosen(step) {
-    const index = chosen(step) - (isAmbiguous(step) ? 0 : 1);
-    return index < 0 ? { prompt: promptOf(step), index: 0 } : { prompt: { ...promptOf(step), multimask: true }, index };
-}
-
-const withPoint = (step, point, label) =>
-    ({ ...step, points: [...step.points, point], labels: [...step.labels, label], masks: null });
-
-// Of the step's masks, the one that is shown: the candidate of the user's choice, or the best.
-function chosen(step) {
-    const { masks, choice } = step;
-    if (choice !== null)
-        return choice + masks.length - 3;
-    if (!isAmbiguous(step))
-        return 0;
-    return masks.reduce((best, mask, i) => (mask.predicted_iou > masks[best].predicted_iou ? i : best), 0);
-}
-
 // Shows the current step; asks for its masks when they are not there.
 function render() {
     const step = current();
     const mask = step.masks && step.masks[chosen(step)];
     preview.stop();
+    everything = null;
     if (mask || isEmpty(step))
         view.show('mask', mask);
     view.mark({ ...step, draft, crosshair });
@@ -90,7 +60,7 @@ function render() {
 }
 
 function renderCandidates(step) {
-    const masks = step.masks ?? [];
+    const masks = isPick(step) ? [] : step.masks ?? [];
     $('auto').hidden = masks.length < 4;
     candidates.forEach((button, i) => {
         const index = masks.length - candidates.length + i;
@@ -136,7 +106,9 @@ function push(step) {
 function addPoint(point, label) {
     if (!isReady())
         return;
-    if (label === 0 && isEmpty(current()))
+    if (everything)
+        pick(point);
+    else if (label === 0 && isEmpty(current()))
         say('Add something first: then remove what is too much');
     else
         push(withPoint(current(), point, label));
@@ -189,7 +161,7 @@ const preview = new Preview({
     show(mask, { time }, newest) {
         if (newest && !view.covers(mask, newest.point))
             return; // the pointer has left that object
-        view.show('preview', mask, !isEmpty(current()));
+        view.show('preview', mask, isEmpty(current()) ? undefined : SUBTLE_PREVIEW);
         onPainted((end) => {
             performance.clearMeasures('preview');
             performance.measure('preview', { start: time, end });
@@ -201,8 +173,49 @@ const preview = new Preview({
 });
 
 function previewAt(point, label, time) {
-    if (isReady() && !draft)
+    if (everything)
+        view.light(point);
+    else if (isReady() && !draft)
         preview.move({ point, label: isEmpty(current()) ? 1 : label, time });
+}
+
+// ---- everything ----------------------------------------------------------------------------------
+
+async function findEverything() {
+    const asked = picture;
+    finding?.abort();
+    finding = new AbortController();
+    const { signal } = finding;
+    preview.stop();
+    showProgress('Finding everything', 0);
+    try {
+        const masks = await picture.everything((fraction) => {
+            if (!signal.aborted)
+                showProgress(`Finding everything: ${Math.round(100 * fraction)} %`, fraction);
+        }, signal);
+        if (signal.aborted)
+            return;
+        render();
+        everything = masks;
+        view.showAll(masks);
+        view.mark({ crosshair });
+        say(`${masks.length} ${masks.length === 1 ? 'object' : 'objects'}: click one`);
+        stage.focus({ preventScroll: true });
+    } catch (problem) {
+        if (!signal.aborted)
+            say(problem.message, true);
+    } finally {
+        if (picture === asked)
+            showProgress(null);
+    }
+}
+
+function pick(point) {
+    const index = view.light(point);
+    if (index < 0)
+        return;
+    const mask = everything[index];
+    push({ ...NOTHING, picked: { mask, index }, masks: [mask] });
 }
 
 // ---- pointer -------------------------------------------------------------------------------------
@@ -296,12 +309,13 @@ function toggleBox() {
 }
 
 function leave() {
-    if (!draft) {
+    finding?.abort();
+    if (draft || everything) {
+        draft = null;
+        render();
+    } else {
         clear();
-        return;
     }
-    draft = null;
-    render();
 }
 
 // On the image.
@@ -330,6 +344,7 @@ const ACTIONS = {
     2: () => choose(1),
     3: () => choose(2),
     Escape: leave,
+    e: () => $('everything').click(),
     d: () => $('download').click(),
     c: () => $('copy').click(),
     '?': () => $('keys-dialog').showModal(),
@@ -385,6 +400,7 @@ function showDesk(isOpen) {
 function forget() {
     preview.stop();
     asking?.abort();
+    finding?.abort();
     picture = crosshair = draft = press = null;
     steps = [NOTHING];
     at = 0;
@@ -468,6 +484,7 @@ for (const name of ['dragenter', 'dragover', 'dragleave', 'drop'])
 $('undo').addEventListener('click', () => walk(-1));
 $('redo').addEventListener('click', () => walk(1));
 $('clear').addEventListener('click', clear);
+$('everything').addEventListener('click', () => isReady() && findEverything());
 candidates.forEach((button, i) => button.addEventListener('click', () => choose(i === 0 ? null : i - 1)));
 
 const result = () => exported(picture, requestOfChosen(current()), $('format').value);

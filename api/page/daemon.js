@@ -1,6 +1,7 @@
 // The daemon: its requests, its problems in words, its key, and an image on it.
 
 const KEY = 'maskd-key';
+const POLL = 250; // ms between looks at how far the daemon is
 
 // An answer that is not a success: application/problem+json, or whatever a proxy made of it.
 export class Problem extends Error {
@@ -117,6 +118,20 @@ export class Picture {
             await this.upload();
             return once();
         }
+    }
+
+    // All masks that the daemon finds. progress(fraction): of the points that it tries.
+    async everything(progress, signal) {
+        const headers = { 'Content-Type': 'application/json', Prefer: 'respond-async' };
+        let { data } = await this.request('POST', 'everything', { body: '{}', headers, signal });
+        while (data.status === 'running') {
+            progress(data.total ? data.done / data.total : 0);
+            await new Promise((resolve) => { setTimeout(resolve, POLL); });
+            ({ data } = await this.request('GET', 'everything', { signal }));
+        }
+        if (!data.masks)
+            throw new Error(data.problem?.detail ?? 'The server could not find everything');
+        return data.masks;
     }
 
     segment(prompt, signal) {

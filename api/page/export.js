@@ -5,9 +5,11 @@ function fileName(picture, format) {
     return format === 'png' ? `${stem}-mask.png` : `${stem}-${format.replaceAll('_', '-')}.json`;
 }
 
-// {blob, name}: one of a prompt's masks in a format. The daemon makes it anew: all formats are its own.
+// {blob, name}: one of a prompt's masks in a format, or of everything when there is no prompt. The daemon makes it anew: all formats are its own.
 export async function exported(picture, { prompt, index }, format) {
-    const { data } = await picture.segment({ ...prompt, format });
+    const { data } = prompt
+        ? await picture.segment({ ...prompt, format })
+        : await picture.request('GET', `everything?format=${format}`);
     const mask = data.masks[index];
     const name = fileName(picture, format);
     if (format !== 'png')
@@ -38,6 +40,9 @@ export async function copy(blob, type) {
 
 // The request that gives a prompt's masks, for a POSIX shell.
 export function curlOf(picture, prompt) {
+    const url = `${location.origin}/v1/images/${picture.id}`;
+    if (!prompt)
+        return `curl -d '{}' ${url}/everything`;
     const quoted = JSON.stringify(prompt).replaceAll("'", "'\\''");
-    return `curl -d '${quoted}' ${location.origin}/v1/images/${picture.id}/segment`;
+    return `curl -d '${quoted}' ${url}/segment`;
 }

@@ -112,3 +112,58 @@ export function paint(context, raster, { fill, line, lineWidth }) {
                     ? inside : edge;
     context.putImageData(image, raster.left, raster.top);
 }
+
+// A colour for the i-th of many masks, each far from the ones before it.
+function colourOf(i) {
+    const hue = (i * 137.508 + 255) % 360;
+    const channel = (n) => {
+        const k = (n + hue / 30) % 12;
+        return Math.round(255 * (0.6 - 0.36 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+    };
+    return [channel(0), channel(8), channel(4)];
+}
+
+// Many masks side by side, small ones over large ones.
+export class Patchwork {
+    #labels; // for each shown pixel the mask's place in the list, and one more; 0 for none
+
+    // The rasters are of masks that are shown in this grid.
+    constructor({ width, height }, rasters) {
+        this.width = width;
+        this.height = height;
+        this.#labels = new Uint16Array(width * height);
+        const areas = rasters.map(({ pixels }) => pixels.reduce((sum, pixel) => sum + pixel, 0));
+        const order = areas.map((_, i) => i).sort((a, b) => areas[b] - areas[a]);
+        for (const i of order)
+            this.#lay(rasters[i], i + 1);
+    }
+
+    #lay({ left, top, width, height, stride, pixels }, label) {
+        for (let y = 0; y < height; y++)
+            for (let x = 0; x < width; x++)
+                if (pixels[(y + MARGIN) * stride + x + MARGIN])
+                    this.#labels[(top + y) * this.width + left + x] = label;
+    }
+
+    // The place in the list of the mask at a shown pixel, or -1.
+    at(x, y) {
+        return this.#labels[Math.floor(y) * this.width + Math.floor(x)] - 1;
+    }
+
+    paint(context) {
+        const image = new ImageData(this.width, this.height);
+        const out = new Uint32Array(image.data.buffer);
+        const labels = this.#labels;
+        const fills = [];
+        for (let i = 0; i < labels.length; i++) {
+            const label = labels[i];
+            if (label === 0)
+                continue;
+            fills[label] ??= { inside: packed([...colourOf(label), 120]), edge: packed([...colourOf(label), 255]) };
+            const isInside = labels[i - 1] === label && labels[i + 1] === label &&
+                labels[i - this.width] === label && labels[i + this.width] === label;
+            out[i] = isInside ? fills[label].inside : fills[label].edge;
+        }
+        context.putImageData(image, 0, 0);
+    }
+}

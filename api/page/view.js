@@ -1,6 +1,6 @@
 // The image on the page and what lies over it: the mask, the preview, the points and the box.
 
-import { Grid, covers, paint } from './mask.js';
+import { Grid, Patchwork, covers, paint } from './mask.js';
 
 const LONGEST_SIDE = 2560; // of a layer, in device pixels
 const LARGEST_THUMBNAIL = 2; // times the image
@@ -9,7 +9,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 const ACCENT = [106, 79, 240];
 const MASK = { fill: [...ACCENT, 120], line: [255, 255, 255, 255] };
 const PREVIEW = { fill: [...ACCENT, 64], line: [...ACCENT, 255] };
-const SUBTLE_PREVIEW = { fill: [255, 255, 255, 40], line: [255, 255, 255, 200] };
+const HIGHLIGHT = { fill: [255, 255, 255, 110], line: [255, 255, 255, 255] };
+export const SUBTLE_PREVIEW = { fill: [255, 255, 255, 40], line: [255, 255, 255, 200] };
 
 function element(name, attributes, parent) {
     const made = document.createElementNS(SVG, name);
@@ -22,7 +23,9 @@ export class View {
     #grid = null;
     #shown = { mask: null, preview: null }; // the masks of the API that the layers show
     #rasters = new WeakMap(); // of masks, at the size of now
-    #subtle = false; // the preview
+    #look = PREVIEW; // of the preview
+    #all = null;     // the masks of showAll
+    #patchwork = null;
     #density = 1;    // pixels of a layer for one of the page
 
     constructor(stage) {
@@ -71,24 +74,50 @@ export class View {
             canvas.height = this.#grid.height;
         }
         this.#rasters = new WeakMap();
-        this.show('mask', this.#shown.mask);
-        this.show('preview', this.#shown.preview, this.#subtle);
+        if (this.#all)
+            this.showAll(this.#all);
+        else
+            this.show('mask', this.#shown.mask);
+        this.show('preview', this.#shown.preview, this.#look);
         this.onfit?.();
     }
 
-    // A mask of the API in a layer, instead of what was there; null for nothing. A subtle one goes with another mask.
-    show(layer, mask, subtle = false) {
+    // A mask of the API in a layer, instead of what was there; null for nothing.
+    show(layer, mask, look = layer === 'mask' ? MASK : PREVIEW) {
         const context = this.layers[layer];
+        if (layer === 'mask')
+            this.#leaveAll();
         const old = this.#shown[layer] && this.#rasters.get(this.#shown[layer]);
         if (old)
             context.clearRect(old.left, old.top, old.width, old.height);
         this.#shown[layer] = mask;
         if (layer === 'preview')
-            this.#subtle = subtle;
+            this.#look = look;
         if (!mask)
             return;
-        const look = layer === 'mask' ? MASK : subtle ? SUBTLE_PREVIEW : PREVIEW;
         paint(context, this.#raster(mask), { ...look, lineWidth: Math.max(1, Math.round(1.5 * this.#density)) });
+    }
+
+    // Many masks in colours, instead of the one of the mask layer.
+    showAll(masks) {
+        this.show('mask', null);
+        this.#all = masks;
+        this.#patchwork = new Patchwork(this.#grid, masks.map((mask) => this.#raster(mask)));
+        this.#patchwork.paint(this.layers.mask);
+    }
+
+    #leaveAll() {
+        if (this.#all)
+            this.layers.mask.clearRect(0, 0, this.#grid.width, this.#grid.height);
+        this.#all = this.#patchwork = null;
+    }
+
+    // The one of many masks at the pixel [x, y] of the image: its place in the list, or -1. It is lit up.
+    light([x, y]) {
+        const ratio = this.#grid.width / this.width;
+        const index = this.#patchwork.at((x + 0.5) * ratio, (y + 0.5) * ratio);
+        this.show('preview', this.#all[index] ?? null, HIGHLIGHT);
+        return index;
     }
 
     #raster(mask) {

@@ -1,5 +1,15 @@
 // The page in Chromium, and what the tests want to know of it.
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import process from 'node:process';
+
+// packages: where npm put playwright-core.
+export function launch(packages) {
+    const { chromium } = createRequire(path.resolve(packages, 'desk.js'))('playwright-core');
+    const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+    return chromium.launch({ executablePath, chromiumSandbox: process.getuid() !== 0 });
+}
 
 // Runs down the columns of a picture's pixels, the first of zeros: what COCO's uncompressed RLE has.
 function countsOfLayer(name) {
@@ -88,11 +98,11 @@ export class Desk {
             await this.page.keyboard.press(key);
     }
 
-    // Does what leads to a new mask, and waits for it.
-    async settled(action) {
+    // Does what leads to a new status, that of a mask or another, and waits for it.
+    async settled(action, pattern = /^Mask of/) {
         await this.page.evaluate(() => { document.getElementById('status').textContent = 'waiting'; });
         await action();
-        await this.status(/^Mask of/);
+        await this.status(pattern);
     }
 
     async status(pattern) {

@@ -1,11 +1,10 @@
 // Drives the page in Chromium: run.mjs PACKAGES URL KEYED_URL KEY [PATTERN]
 //
 // Each test has a window of its own. The last line is "page: N passed, M failed, K skipped".
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import process from 'node:process';
 
-import { Desk } from './desk.mjs';
+import { Desk, launch } from './desk.mjs';
+import { tests as everything } from './everything_test.mjs';
 import { tests as files } from './files_test.mjs';
 import { tests as keyboard } from './keyboard_test.mjs';
 import { tests as layout } from './layout_test.mjs';
@@ -13,15 +12,11 @@ import { tests as prompts } from './prompts_test.mjs';
 import { tests as preview } from './preview_test.mjs';
 
 const [packages, url, keyedUrl, key, pattern = ''] = process.argv.slice(2);
-const { chromium } = createRequire(path.resolve(packages, 'run.js'))('playwright-core');
 
 // As large as it takes to show the sample pixel by pixel.
 const WINDOW = { width: 1400, height: 900 };
 
-const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    chromiumSandbox: process.getuid() !== 0,
-});
+const browser = await launch(packages);
 
 async function run({ window = {}, keyed = false, test }) {
     const context = await browser.newContext({ viewport: WINDOW, ...window });
@@ -36,7 +31,7 @@ async function run({ window = {}, keyed = false, test }) {
 }
 
 const counts = { passed: 0, failed: 0 };
-for (const one of [...prompts, ...preview, ...keyboard, ...files, ...layout]) {
+for (const one of [...prompts, ...preview, ...everything, ...keyboard, ...files, ...layout]) {
     if (!one.name.includes(pattern))
         continue;
     const started = performance.now();

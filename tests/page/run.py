@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """Tests the web page in Chromium: run.py [PATTERN]
+Measures how far previews are behind the pointer: run.py --measure
+Makes the pictures of README: run.py --screenshots
 
-Starts a daemon, and one that asks for a key, and gives them to run.mjs. Its last line is "page: N passed, M failed, K
-skipped". MASKD names the daemon (build/maskd), CHROMIUM the browser; VERBOSE=1 tells of every test."""
+Starts a daemon, for the tests also one that asks for a key, and gives them to run.mjs, measure.mjs or screenshots.mjs. The
+tests' last line is "page: N passed, M failed, K skipped". MASKD names the daemon (build/maskd), CHROMIUM the browser;
+VERBOSE=1 tells of every test."""
 
 import shutil
 import subprocess
@@ -28,20 +31,44 @@ def check_scripts():
             subprocess.run(["node", "--check", module], check=True)
 
 
-def main():
-    packages = prepare.install()
+def node(script, *arguments):
+    return subprocess.run(["node", HERE / script, *arguments]).returncode
+
+
+def test(packages, daemon):
     check_scripts()
-    daemon = Daemon()
     keys = Path(daemon.directory.name) / "keys"
     keys.write_text(KEY + "\n")
     keys.chmod(0o600)
     keyed = Daemon("--api-keys", str(keys))
-    run = ["node", HERE / "run.mjs", packages, daemon.url, keyed.url, KEY, *sys.argv[1:]]
     try:
-        return subprocess.run(run).returncode
+        return node("run.mjs", packages, daemon.url, keyed.url, KEY, *sys.argv[1:])
     finally:
-        for one in (keyed, daemon):
-            one.stop()
+        keyed.stop()
+
+
+def take_screenshots(packages, daemon):
+    from PIL import Image
+    with tempfile.TemporaryDirectory() as directory:
+        status = node("screenshots.mjs", packages, daemon.url, directory)
+        for picture in sorted(Path(directory).glob("*.png")):
+            path = prepare.ROOT / "docs" / f"{picture.stem}.jpg"
+            Image.open(picture).convert("RGB").save(path, quality=78, subsampling=0, optimize=True)
+            print(f"docs/{path.name}: {path.stat().st_size} bytes")
+    return status
+
+
+def main():
+    packages = prepare.install()
+    daemon = Daemon()
+    try:
+        if sys.argv[1:] == ["--screenshots"]:
+            return take_screenshots(packages, daemon)
+        if sys.argv[1:] == ["--measure"]:
+            return node("measure.mjs", packages, daemon.url)
+        return test(packages, daemon)
+    finally:
+        daemon.stop()
 
 
 if __name__ == "__main__":
