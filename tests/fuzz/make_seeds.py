@@ -75,6 +75,18 @@ def safetensors():
     save("safetensors", "none", struct.pack("<Q", 2) + b"{}")
 
 
+def embeddings():
+    """Their headers: the values, of megabytes, are all alike."""
+    metadata = {"format": "maskd-embedding-1", "model": "mobile_sam", "architecture": "mobile_sam", "weights_sha256": "0" * 64,
+                "image_id": "a", "image_sha256": "1" * 64, "width": "32", "height": "20", "scaled_width": "16",
+                "scaled_height": "10", "input_size": "16"}
+    for dtype, size in (("F16", 2 << 20), ("F32", 4 << 20)):
+        header = json.dumps({"__metadata__": metadata, "image_embeddings": {
+            "dtype": dtype, "shape": [1, 256, 64, 64], "data_offsets": [0, size]}})
+        header += " " * (-(8 + len(header)) % 64)
+        save("embedding", "header_" + dtype.lower(), struct.pack("<Q", len(header)) + header.encode() + bytes(64))
+
+
 def graphs():
     weight = numpy_helper.from_array(np.arange(32 * 27, dtype=np.float32).reshape(32, 3, 3, 3), "onnx::Conv_1")
     bias = numpy_helper.from_array(np.arange(32, dtype=np.float32), "onnx::Conv_2")
@@ -117,8 +129,8 @@ def tools(image):
     task = {"id": 1, "data": {"image": "data:image/png;base64," + image}, "annotations": [{"result": [1, [2], {}]}]}
     yield "labelstudio", "/compat/labelstudio/predict", {"tasks": [task], "label_config": config,
                                                          "params": {"context": {"result": regions}}}
-    yield "cvat", "/compat/cvat", {"image": image, "pos_points": [[1, 1]], "neg_points": [[0, 0.5]], "obj_bbox": [[0, 0], [3, 2]],
-                                   "crop": True}
+    yield "cvat", "/compat/cvat", {"image": image, "pos_points": [[1, 1]], "neg_points": [[0, 0.5]],
+                                   "obj_bbox": [[0, 0], [3, 2]], "crop": True}
     yield "cvat_embedding", "/api/function_invocations", {"image": image, "embedding": True, "obj_bbox": None}
     yield "roboflow_embed", "/compat/roboflow/sam/embed_image", {"image": {"type": "base64", "value": image}, "image_id": "a"}
     yield "roboflow", "/compat/roboflow/sam/segment_image", {"image": {"type": "url", "value": "http://127.0.0.1/x"},
@@ -187,5 +199,6 @@ def conversations():
 
 
 if __name__ == "__main__":
-    for make in (prompts, uploads, forms, rles, masks, safetensors, graphs, configurations, tool_bodies, conversations):
+    for make in (prompts, uploads, forms, rles, masks, safetensors, embeddings, graphs, configurations, tool_bodies,
+                 conversations):
         make()
