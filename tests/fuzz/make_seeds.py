@@ -76,15 +76,15 @@ def safetensors():
 
 
 def embeddings():
-    """Their headers: the values, of megabytes, are all alike."""
-    metadata = {"format": "maskd-embedding-1", "model": "mobile_sam", "architecture": "mobile_sam", "weights_sha256": "0" * 64,
-                "image_id": "a", "image_sha256": "1" * 64, "width": "32", "height": "20", "scaled_width": "16",
+    """Their headers, to which the target adds values."""
+    metadata = {"format": "maskd-embedding-1", "model": "mobile_sam", "architecture": "mobile_sam",
+                "weights_sha256": "0" * 64, "image_id": "a", "image_sha256": "1" * 64, "width": "32", "height": "20", "scaled_width": "16",
                 "scaled_height": "10", "input_size": "16"}
     for dtype, size in (("F16", 2 << 20), ("F32", 4 << 20)):
         header = json.dumps({"__metadata__": metadata, "image_embeddings": {
             "dtype": dtype, "shape": [1, 256, 64, 64], "data_offsets": [0, size]}})
         header += " " * (-(8 + len(header)) % 64)
-        save("embedding", "header_" + dtype.lower(), struct.pack("<Q", len(header)) + header.encode() + bytes(64))
+        save("embedding", "header_" + dtype.lower(), struct.pack("<Q", len(header)) + header.encode())
 
 
 def graphs():
