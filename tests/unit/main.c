@@ -7,6 +7,7 @@
 static Suite *(*const suites[])(void) = {
     answer_suite,
     everything_api_suite,
+    embedding_file_suite,
     json_suite,
     mask_formats_suite,
     multipart_suite,
@@ -19,6 +20,7 @@ static Suite *(*const suites[])(void) = {
     image_decode_suite,
     image_resize_suite,
     cores_suite,
+    embedding_suite,
     mask_suite,
     mask_outline_suite,
     parallel_fairness_suite,

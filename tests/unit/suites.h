@@ -7,6 +7,7 @@
 /* api/ */
 Suite *answer_suite(void);
 Suite *everything_api_suite(void);
+Suite *embedding_file_suite(void);
 Suite *json_suite(void);
 Suite *mask_formats_suite(void);
 Suite *multipart_suite(void);
@@ -23,6 +24,7 @@ Suite *image_resize_suite(void);
 
 /* engine/ */
 Suite *cores_suite(void);
+Suite *embedding_suite(void);
 Suite *mask_suite(void);
 Suite *mask_outline_suite(void);
 Suite *parallel_fairness_suite(void);
