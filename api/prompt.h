@@ -11,6 +11,7 @@ struct reading {
     struct json_reader json;            /* where the faults go */
     const struct prompt_limits *limits; /* the image's size among them */
     size_t prior_runs;                  /* of all prior masks so far; MASK_RUNS_MAX at most */
+    uint64_t png_pixels;                /* of the PNGs among them; bounded, too */
     struct problem missing; /* members that are right, but that this version does not have */
 };
 

@@ -200,11 +200,21 @@ static enum status read_cvat(struct reading *reading, const struct json_path *pa
     return status;
 }
 
+/* However small they are, they take time: those of one request together about as much as an image.
+ */
+static const uint64_t png_pixels_max = UINT64_C(1) << 26;
+
 static enum status read_png(struct reading *reading, const struct json_path *path,
                             const cJSON *value, struct mask *mask, struct error *error) {
     const char *string;
     if (!json_string(&reading->json, path, value, &string))
         return STATUS_OK;
+    const bool is_first = reading->png_pixels == 0;
+    reading->png_pixels += (uint64_t)reading->limits->height * (uint64_t)reading->limits->width;
+    if (!is_first && reading->png_pixels > png_pixels_max)
+        return error_set(error, STATUS_TOO_LARGE,
+                         "the request's PNG masks have more than %llu pixels",
+                         (unsigned long long)png_pixels_max);
     const char *text = base64_text(value->valuestring);
     size_t size = text ? strlen(text) : 0;
     uint8_t *bytes = malloc(size + 1);

@@ -88,7 +88,7 @@ static const struct row ROWS[] = {
     {"limits", "max_body", KIND_BYTES, AT(max_body), 1024, 1LL << 31, "32M", "of one request"},
     {"limits", "upload_memory", KIND_BYTES, AT(upload_memory), 1024, HUGE_BYTES, "256M",
      "of all request bodies together"},
-    {"limits", "max_pixels", KIND_NUMBER, AT(max_pixels), 1, 1LL << 30, "50000000",
+    {"limits", "max_pixels", KIND_NUMBER, AT(max_pixels), 1, (1LL << 30) - 1, "50000000",
      "of an image, width times height"},
     {"limits", "max_side", KIND_NUMBER, AT(max_side), 1, 65535, "32767", "of an image, in pixels"},
     {"limits", "max_prompts", KIND_NUMBER, AT(max_prompts), 1, 100000, "256", "in one request"},

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/aside.h"
 #include "server/clock.h"
 #include "server/decode.h"
 #include "server/encode.h"
@@ -392,7 +393,17 @@ static struct segmenting *begin(struct request *request, const char *json, size_
     return NULL;
 }
 
-void handle_segment_image(struct request *request) {
+/* What is larger may hold masks, which take a worker's time to read: a PNG unpacks to a thousand
+ * times its size. */
+enum { QUICK_BYTES = 1024 };
+
+static void suspend(struct request *request) {
+    if (!request->suspended)
+        request_suspend(request);
+}
+
+static void segment_image(struct request *request, void *unused) {
+    (void)unused;
     struct catalogue *catalogue = request->server->catalogue;
     struct record *record;
     struct geometry geometry;
@@ -408,7 +419,7 @@ void handle_segment_image(struct request *request) {
         return;
     }
     body_free(request->server, &request->body); /* others may need the memory while this waits */
-    request_suspend(request);
+    suspend(request);
     if (presence == IMAGE_PENDING) {
         /* look again, this time to wait; it may have ended meanwhile */
         presence =
@@ -424,22 +435,48 @@ void handle_segment_image(struct request *request) {
     segmenting_start(segmenting, record);
 }
 
-void handle_segment_upload(struct request *request) {
+void handle_segment_image(struct request *request) {
+    if (request->body.size > QUICK_BYTES)
+        aside_submit(request, (struct aside){.run = segment_image});
+    else
+        segment_image(request, NULL);
+}
+
+static void drop_upload(struct request *request, void *argument) {
+    incoming_free(request->server, argument);
+    free(argument);
+}
+
+/* The argument is the incoming image, which is freed. */
+static void segment_upload(struct request *request, void *argument) {
     struct server *server = request->server;
+    struct incoming *incoming = argument;
+    struct segmenting *segmenting =
+        begin(request, incoming->prompt_json, strlen(incoming->prompt_json), &incoming->geometry);
+    if (!segmenting) {
+        incoming_free(server, incoming);
+        free(incoming);
+        return;
+    }
+    free(incoming->prompt_json);
+    incoming->prompt_json = NULL;
+    suspend(request);
+    segmenting_start_upload(segmenting, incoming);
+    free(incoming);
+}
+
+void handle_segment_upload(struct request *request) {
     struct problem problem = {0};
-    struct incoming incoming;
-    if (!incoming_read(request, true, &incoming, &problem)) {
+    struct incoming *incoming = calloc(1, sizeof *incoming);
+    if (!incoming)
+        problem_set(&problem, PROBLEM_INTERNAL, "out of memory");
+    if (!incoming || !incoming_read(request, true, incoming, &problem)) {
+        free(incoming);
         request_refuse(request, &problem);
         return;
     }
-    struct segmenting *segmenting =
-        begin(request, incoming.prompt_json, strlen(incoming.prompt_json), &incoming.geometry);
-    if (!segmenting) {
-        incoming_free(server, &incoming);
-        return;
-    }
-    free(incoming.prompt_json);
-    incoming.prompt_json = NULL;
-    request_suspend(request);
-    segmenting_start_upload(segmenting, &incoming);
+    if (strlen(incoming->prompt_json) > QUICK_BYTES)
+        aside_submit(request, (struct aside){segment_upload, drop_upload, incoming});
+    else
+        segment_upload(request, incoming);
 }

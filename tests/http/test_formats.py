@@ -259,6 +259,23 @@ class Formats(DaemonCase):
         self.assertNotEqual(found[0], self.in_format("coco_rle", mask={
             "size": size, "cvat_rle": [0, 4, 10, 10, 11, 11]})[0])
 
+    def test_large_prompts(self):
+        """A worker reads what a polling thread would take long for: right, wrong, and of an image
+        that is not there."""
+        size = [480, 640]
+        mask = {"size": size, "cvat_rle": [0] + [1] * 639 + [0, 0, 638, 0]}
+        self.assertEqual(len(self.masks(mask=mask)), 1)
+        answer = self.request("POST", "/v1/images/disc/segment",
+                              {"mask": {**mask, "cvat_rle": [0] + [1] * 640 + [0, 0, 638, 0]}})
+        self.refused(answer, "invalid-prompt", "/mask/cvat_rle")
+        answer = self.request("POST", "/v1/images/none/segment", {"mask": mask})
+        self.refused(answer, "unknown-image")
+        for prompt, status in ((mask, 200), ({"size": size, "cvat_rle": [9] * 999}, 422)):
+            body, headers = multipart(("file", images.disc(), "a.png"),
+                                      ("prompt", json.dumps({"mask": prompt}).encode()))
+            answer = self.request("POST", "/v1/segment", body, headers)
+            self.assertEqual(answer.status, status, answer)
+
     # ---- cleaning
 
     def test_cleaning(self):

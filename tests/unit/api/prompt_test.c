@@ -205,6 +205,12 @@ START_TEST(test_prior_masks_share_a_limit) {
     assert_faults(json, &limits,
                   "/prompts/1/mask/cvat_rle the request's masks have more than 4194304 runs\n");
     free(json);
+    /* and few bytes that are many pixels: the second is not even looked at */
+    const struct prompt_limits large = {.width = 8192, .height = 4097, .max_prompts = 2};
+    assert_faults("{\"prompts\":[{\"mask\":{\"png\":\"AAAA\"}},{\"mask\":{\"png\":\"AAAA\"}}]}",
+                  &large,
+                  "/prompts/0/mask/png the PNG is cut short\n"
+                  "/prompts/1/mask/png the request's PNG masks have more than 67108864 pixels\n");
 }
 END_TEST
 
