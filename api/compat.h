@@ -96,8 +96,9 @@ bool roboflow_parse(const char *json, size_t size, bool with_points,
                     struct roboflow_request *request, struct problem *problem);
 
 char *roboflow_answer_json(const struct segment_answer *masks, double seconds);
-/* Takes a tenth of a second or more. */
-char *roboflow_embedding_json(const struct embedding *embedding, double seconds);
+/* Takes a third of a second, and yields every millisecond or so. */
+char *roboflow_embedding_json(const struct embedding *embedding, double seconds,
+                              const struct image_yield *yield);
 
 /* ---- X-AnyLabeling ----------------------------------------------------------------------- */
 

@@ -200,7 +200,8 @@ char *roboflow_answer_json(const struct segment_answer *masks, double seconds) {
 }
 
 /* One number of six digits a value: more than the two bytes hold that it is kept in. */
-char *roboflow_embedding_json(const struct embedding *embedding, double seconds) {
+char *roboflow_embedding_json(const struct embedding *embedding, double seconds,
+                              const struct image_yield *yield) {
     enum { SIDE = EMBEDDING_SIDE, NUMBER_SIZE = 12 };
     struct text text = {0};
     float *values = malloc(EMBEDDING_VALUES * sizeof *values);
@@ -211,6 +212,8 @@ char *roboflow_embedding_json(const struct embedding *embedding, double seconds)
     text_add(&text, "{\"embeddings\":[[");
     for (size_t i = 0; i < EMBEDDING_VALUES; i++) {
         const bool plane = i % (SIDE * SIDE) == 0, row = i % SIDE == 0;
+        if (plane)
+            yield->call(yield->argument);
         text_add(&text, i == 0 ? "[[" : plane ? "]],[[" : row ? "],[" : ",");
         text_float(&text, values[i]);
     }

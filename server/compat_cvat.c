@@ -22,8 +22,8 @@ static const struct segment_form WHOLE = {write_whole, request_refuse, NULL};
 static const struct segment_form CROP = {write_crop, request_refuse, NULL};
 
 static void write_embedding(const struct embedding *embedding, double seconds,
-                            struct answer *answer) {
-    (void)seconds;
+                            struct worker *worker, struct answer *answer) {
+    (void)seconds, (void)worker;
     answer->body = cvat_embedding_json(embedding);
 }
 

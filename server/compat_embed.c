@@ -32,8 +32,8 @@ static void run(struct pool_job *pool_job, struct worker *worker) {
     struct embedding_job *job = job_of(pool_job);
     struct request *request = job->request;
     struct answer answer = {.status = MHD_HTTP_OK};
-    (void)worker;
-    job->write(&job->record->embedding, milliseconds_since(request->started_ns) / 1000, &answer);
+    job->write(&job->record->embedding, milliseconds_since(request->started_ns) / 1000, worker,
+               &answer);
     end(job);
     request_answer(request, &answer);
 }

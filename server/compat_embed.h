@@ -6,9 +6,9 @@
 #include "server/incoming.h"
 
 /* Fills in the body, and what else differs from 200 and application/json. No body: out of memory.
- * Called by a worker; seconds: what the request took so far. */
+ * Called by a worker, in the bulk lane; seconds: what the request took so far. */
 typedef void (*embedding_writer)(const struct embedding *embedding, double seconds,
-                                 struct answer *answer);
+                                 struct worker *worker, struct answer *answer);
 
 /* The request must be suspended. They take the reference, or the image. */
 void compat_embed_start(struct request *request, embedding_writer write, struct record *record);

@@ -25,14 +25,19 @@ void handle_roboflow_segment(struct request *request) {
         request_refuse(request, &problem);
 }
 
+static void yield_worker(void *worker) {
+    worker_yield(worker);
+}
+
 static void write_embedding_json(const struct embedding *embedding, double seconds,
-                                 struct answer *answer) {
-    answer->body = roboflow_embedding_json(embedding, seconds);
+                                 struct worker *worker, struct answer *answer) {
+    const struct image_yield yield = {yield_worker, worker};
+    answer->body = roboflow_embedding_json(embedding, seconds, &yield);
 }
 
 static void write_embedding_npy(const struct embedding *embedding, double seconds,
-                                struct answer *answer) {
-    (void)seconds;
+                                struct worker *worker, struct answer *answer) {
+    (void)seconds, (void)worker;
     answer->body = (char *)embedding_npy(embedding, EMBEDDING_FLOAT32, &answer->size);
     answer->content_type = "application/octet-stream";
 }
