@@ -62,7 +62,8 @@ static size_t bytes_of(const struct run *run) {
 }
 
 static void list(struct runs *runs, struct run *run) {
-    TAILQ_INSERT_HEAD(&runs->used, run_hold(run), link);
+    run_hold(run);
+    TAILQ_INSERT_HEAD(&runs->used, run, link);
     run->listed = true;
     runs->state.runs++;
     runs->state.bytes += bytes_of(run);

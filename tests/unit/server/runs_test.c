@@ -123,6 +123,8 @@ START_TEST(many_wait_for_one_run) {
     ck_assert_int_eq(late.woken, 0);
     ck_assert(is_latest(8, RUN_READY));
     run_release(ready);
+    runs_forget(runs, "truck");
+    ck_assert_int_eq(atomic_load(&run->references), 1); /* ours */
     run_release(run);
 }
 END_TEST
