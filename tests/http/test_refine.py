@@ -134,7 +134,8 @@ class Refine(DaemonCase):
     def test_one_prior_mask_only(self):
         first = self.masks(**CENTRE)[0]
         self.refuse({"refine": first["id"], "mask": first["segmentation"]}, "/refine")
-        self.refuse({"refine": UNKNOWN, "mask": {}, "points": [[-1, 1]]}, "/refine",
+        self.refuse({"refine": UNKNOWN, "mask": {"size": [1, 1], "counts": "~"},
+                     "points": [[-1, 1]]}, "/refine",
                     "/mask/size", "/mask/counts", "/points/0/0")
 
     def test_of_another_image(self):
