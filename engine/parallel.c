@@ -38,7 +38,6 @@ struct worker {
     pthread_t thread;
     void *scratch;
     enum lane lane;     /* of the innermost job or tile on this worker's stack; LANE_COUNT: none */
-    bool in_tile;       /* that is a tile */
     bool drives;        /* there is a job on the stack */
     int64_t charged_ns; /* the time of this worker is charged to the lanes until here */
 };
@@ -162,15 +161,12 @@ static void run_tile(struct worker *worker, enum lane lane, struct batch *batch)
         count_open(pool, lane, -1);
     }
     const enum lane outer = worker->lane;
-    const bool nested = worker->in_tile;
     worker->lane = lane;
-    worker->in_tile = true;
     pthread_mutex_unlock(&pool->mutex);
     batch->tile(batch->argument, index, worker);
     pthread_mutex_lock(&pool->mutex);
     charge(worker, lane);
     worker->lane = outer;
-    worker->in_tile = nested;
     if (atomic_fetch_add_explicit(&batch->done, 1, memory_order_release) + 1 == batch->count)
         pthread_cond_signal(&batch->finished);
 }
@@ -179,9 +175,8 @@ static void run_job(struct worker *worker, enum lane lane) {
     struct pool *pool = worker->pool;
     struct pool_job *job = take_job(pool, lane);
     const enum lane outer = worker->lane;
-    const bool over_tile = worker->in_tile, over_job = worker->drives;
+    const bool over_job = worker->drives;
     worker->lane = lane;
-    worker->in_tile = false;
     worker->drives = true;
     pool->drivers += !over_job;
     pool->bulk_stalled += outer == LANE_BULK;
@@ -192,7 +187,6 @@ static void run_job(struct worker *worker, enum lane lane) {
     pool->bulk_stalled -= outer == LANE_BULK;
     pool->drivers -= !over_job;
     worker->drives = over_job;
-    worker->in_tile = over_tile;
     worker->lane = outer;
     pool->lanes[lane].running--;
     if (pool->bulk_behind_ns > 0 && bulk_is_idle(pool)) /* who wants nothing is owed nothing */
@@ -317,13 +311,6 @@ void worker_parallel_for(struct worker *worker, size_t count,
     struct pool *pool = worker->pool;
     enum lane lane = worker->lane;
     struct batch batch = {.tile = tile, .argument = argument, .count = count};
-    if (worker->in_tile) {
-        for (size_t i = 0; i < count; i++) {
-            worker_yield(worker);
-            tile(argument, i, worker);
-        }
-        return;
-    }
     if (count == 0)
         return;
     pthread_cond_init(&batch.finished, NULL);

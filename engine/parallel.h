@@ -6,10 +6,8 @@
  * bulk job; and a worker that drives a bulk job takes interactive work between two tiles of it, on
  * top of its stack. So a click waits for one tile, not for an upload.
  *
- * A tile may be longer if it is cut in turn: worker_parallel_for inside a tile runs its tiles one
- * after the other on the same worker, which takes interactive work between two of them if the lane
- * is bulk. So many small problems are solved side by side by what solves one of them on all
- * workers.
+ * A tile may be longer if it yields about every millisecond (worker_yield): so small problems are
+ * solved side by side, each by one worker.
  *
  * While both lanes want the workers, each has half of their time in the long run: in a flood of
  * prompts, interactive work goes first on half of the workers only. A single worker takes turns.
@@ -87,8 +85,8 @@ int pool_workers(const struct pool *pool);
 void pool_trim(struct pool *pool);
 
 /* Runs tile(argument, 0 .. count-1, worker) on the calling worker and on idle ones, in any order;
- * returns when all are done. Tiles run in the lane of the job that calls. Called by a tile, it runs
- * them in order on this worker; nothing in a scratch buffer survives that. */
+ * returns when all are done. Tiles run in the lane of the job that calls. A tile must not call it
+ * again. */
 void worker_parallel_for(struct worker *worker, size_t count,
                          void (*tile)(void *argument, size_t index, struct worker *worker),
                          void *argument);
@@ -98,7 +96,7 @@ void worker_parallel_for(struct worker *worker, size_t count,
 void worker_yield(struct worker *worker);
 
 /* This worker's tile scratch: pool_options.scratch_bytes, 64-byte aligned, contents undefined,
- * valid until the tile returns or cuts its work. */
+ * valid until the tile returns or yields. */
 void *worker_scratch(struct worker *worker);
 
 /* CLOCK_MONOTONIC in nanoseconds. */

@@ -66,6 +66,8 @@ struct panel_product {
     float *c;
     size_t c_stride, c_panel;
     bool accumulate; /* adds to what c holds */
+    size_t groups; /* more than one: as many products of this shape, with a, b and c so far apart */
+    size_t a_group, b_group, c_group;
     enum activation activation;
 };
 
@@ -137,6 +139,14 @@ struct kernels {
     /* sum[i][position] += weights[position] * x[i][position], all [n][KERNEL_CHANNEL_STEP]. */
     void (*panel_add_weighted)(float *sum, const float *x, size_t n, const float *weights);
 
+    /* y[i][position] = x[i][position] * weights[position] + added[i][position], for n rows; those
+     * of y at their stride, the others [n][KERNEL_CHANNEL_STEP]. added may be NULL; y may be x. */
+    void (*panel_scale)(const float *x, size_t n, const float *weights, const float *added,
+                        float *y, size_t y_stride);
+
+    /* dot[position] = the sum of x[i][position] * y[i][position], both [n][KERNEL_CHANNEL_STEP]. */
+    void (*panel_dot)(const float *x, const float *y, size_t n, float *dot);
+
     /* y[column][row] = x[row][column], rows at their strides. */
     void (*transpose)(const float *x, size_t x_stride, size_t rows, size_t columns, float *y,
                       size_t y_stride);
@@ -162,8 +172,10 @@ struct kernels {
      * scale of each column. */
     void (*softmax_columns)(float *x, size_t n, size_t columns, float scale, const float *offset);
 
-    /* x[i] = exp(x[i] * scale - max), where max is that of x * scale; gives max and the sum of the
-     * results: a part of a softmax over more values than these. */
+    /* x[i] = exp(x[i] * scale - max), where max is that of x * scale, but at least what *max was
+     * before; gives max and the sum of the results: a part of a softmax over more values than
+     * these.
+     */
     void (*exp_partial)(float *x, size_t n, float scale, float *max, float *sum);
 
     void (*window_attention)(const struct window_attention *attention);

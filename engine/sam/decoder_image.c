@@ -20,9 +20,8 @@ size_t decoder_pass_scratch_bytes(void) {
     return sizeof(struct tile);
 }
 
-/* y [out][POSITIONS] = W x [in][POSITIONS] + bias */
-static void project(const struct kernels *kernels, const struct linear *linear, const float *bias,
-                    const float *x, bool accumulate, float *y) {
+void decoder_project_panel(const struct kernels *kernels, const struct linear *linear,
+                           const float *bias, const float *x, bool accumulate, float *y) {
     kernels->panel_product(&(struct panel_product){
         .a = linear->weight,
         .rows = linear->out,
@@ -39,9 +38,8 @@ static void project(const struct kernels *kernels, const struct linear *linear, 
     });
 }
 
-/* The keys of a panel: the image embedding plus the dense one. */
-static void make_keys(const struct kernels *kernels, const struct mask_decoder_input *input,
-                      size_t panel, float *scratch, float *keys) {
+void decoder_make_keys(const struct kernels *kernels, const struct mask_decoder_input *input,
+                       size_t panel, float *scratch, float *keys) {
     const size_t first = panel * KEYS_PANEL;
     kernels->from_half(input->embedding + first, scratch, KEYS_PANEL);
     if (input->dense)
@@ -104,7 +102,7 @@ static void spread(const struct decoding *job, struct tile *tile, float *keys) {
         product.c = tile->projected + head * CROSS_HEAD * POSITIONS;
         job->kernels->panel_product(&product);
     }
-    project(job->kernels, out, out->bias, tile->projected, true, keys);
+    decoder_project_panel(job->kernels, out, out->bias, tile->projected, true, keys);
 }
 
 /* keys += attention of the positions to the tokens, then norm4. */
@@ -119,7 +117,7 @@ static void image_to_token(const struct decoding *job, struct tile *tile, size_t
     else
         kernels->add(keys, job->decoder->position + panel * KEYS_PANEL, tile->placed, KEYS_PANEL);
     if (!job->kept_q && job->asking.groups > 1) {
-        project(kernels, q, q->bias, tile->placed, false, tile->projected);
+        decoder_project_panel(kernels, q, q->bias, tile->placed, false, tile->projected);
         asking = tile->projected;
     }
     score(job, &job->asking, job->at->from_tokens, asking, tile->asked, POSITIONS);
@@ -145,9 +143,10 @@ static void ask(const struct decoding *job, struct tile *tile, size_t panel, con
                           KEYS_PANEL);
     if (!job->kept_k &&
         job->gathered.groups > 1) { /* no biases: softmax sees none of k's, and v's comes last */
-        project(job->kernels, &attention->k.plain, NULL, tile->placed, false, tile->projected);
-        project(job->kernels, &attention->v.plain, NULL, keys, false,
-                tile->values + within * CROSS_PANEL);
+        decoder_project_panel(job->kernels, &attention->k.plain, NULL, tile->placed, false,
+                              tile->projected);
+        decoder_project_panel(job->kernels, &attention->v.plain, NULL, keys, false,
+                              tile->values + within * CROSS_PANEL);
         asked = tile->projected;
     }
     score(job, &job->gathered, job->at->to_image, asked, tile->scores + within * POSITIONS,
@@ -203,14 +202,16 @@ static void pass_tile(void *argument, size_t index, struct worker *worker) {
     for (size_t panel = index * TILE_PANELS; panel < (index + 1) * TILE_PANELS; panel++) {
         float *keys = job->at->keys + panel * KEYS_PANEL;
         if (job->makes_keys)
-            make_keys(job->kernels, job->input, panel, tile->placed, keys);
+            decoder_make_keys(job->kernels, job->input, panel, tile->placed, keys);
         if (job->spreading)
             image_to_token(job, tile, panel, keys);
         ask(job, tile, panel, keys);
     }
-    for (size_t row = 0; row < rows; row++)
+    for (size_t row = 0; row < rows; row++) {
+        partial->max[row] = -INFINITY;
         job->kernels->exp_partial(tile->scores + row * TILE_POSITIONS, TILE_POSITIONS,
                                   1.0f / sqrtf(CROSS_HEAD), &partial->max[row], &partial->sum[row]);
+    }
     gather(job, tile, index, partial);
 }
 
@@ -235,11 +236,13 @@ static void image_side_tile(void *argument, size_t index, struct worker *worker)
     float *keys = worker_scratch(worker), *placed = keys + KEYS_PANEL;
     for (size_t panel = index * TILE_PANELS; panel < (index + 1) * TILE_PANELS; panel++) {
         const size_t to = panel * CROSS_PANEL;
-        make_keys(kernels, job->input, panel, placed, keys);
+        decoder_make_keys(kernels, job->input, panel, placed, keys);
         kernels->add(keys, decoder->position + panel * KEYS_PANEL, placed, KEYS_PANEL);
-        project(kernels, &layer->token_to_image.k.plain, NULL, placed, false, job->side->k + to);
-        project(kernels, &layer->token_to_image.v.plain, NULL, keys, false, job->side->v + to);
-        project(kernels, q, q->bias, placed, false, job->side->q + to);
+        decoder_project_panel(kernels, &layer->token_to_image.k.plain, NULL, placed, false,
+                              job->side->k + to);
+        decoder_project_panel(kernels, &layer->token_to_image.v.plain, NULL, keys, false,
+                              job->side->v + to);
+        decoder_project_panel(kernels, q, q->bias, placed, false, job->side->q + to);
     }
 }
 

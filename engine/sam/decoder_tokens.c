@@ -13,16 +13,20 @@ static void project(const struct decoding *job, const struct packed_linear *line
     job->kernels->linear(linear, &product);
 }
 
-static void project_tokens(const struct decoding *job, const struct projection *projection,
-                           const float *x, float *y) {
-    project(job, &projection->packed, x, job->tokens, ACTIVATION_NONE, false, y);
+static size_t all_tokens(const struct decoding *job) {
+    return job->prompts * job->tokens;
+}
+
+void decoder_project_tokens(const struct decoding *job, const struct projection *projection,
+                            const float *x, float *y) {
+    project(job, &projection->packed, x, all_tokens(job), ACTIVATION_NONE, false, y);
 }
 
 static void normalise(const struct decoding *job, const struct layer_norm *norm) {
-    job->kernels->layer_norm(job->at->queries, job->tokens, SAM_DIM, norm->weight, norm->bias,
+    job->kernels->layer_norm(job->at->queries, all_tokens(job), SAM_DIM, norm->weight, norm->bias,
                              LAYER_NORM_EPSILON, job->at->queries);
     job->kernels->add(job->at->queries, job->at->query_position, job->at->queries_placed,
-                      job->tokens * SAM_DIM);
+                      all_tokens(job) * SAM_DIM);
 }
 
 static size_t panels_of(size_t n) {
@@ -31,16 +35,16 @@ static size_t panels_of(size_t n) {
 
 /* ---- the tokens among themselves --------------------------------------------------------- */
 
-static void attend_to_tokens(struct decoding *job, size_t head) {
+static void attend_to_tokens(struct decoding *job, size_t prompt, size_t head) {
     struct activations *at = job->at;
-    const size_t t = job->tokens, from = head * SELF_HEAD;
+    const size_t t = job->tokens, from = prompt * t * SAM_DIM + head * SELF_HEAD;
     struct panel_product product = {
         .a = at->q + from,
         .rows = t,
         .a_stride = SAM_DIM,
         .depth = SELF_HEAD,
         .pieces = 1,
-        .b = at->k_transposed + from * TOKENS_PADDED,
+        .b = at->k_transposed + head * SELF_HEAD * TOKENS_PADDED,
         .b_stride = TOKENS_PADDED,
         .b_panel = POSITIONS,
         .panels = panels_of(t),
@@ -66,21 +70,24 @@ static void attend_to_tokens(struct decoding *job, size_t head) {
 void decoder_self_attention(struct decoding *job, const struct two_way_layer *layer, bool first) {
     struct activations *at = job->at;
     const float *placed = first ? at->queries : at->queries_placed;
-    project_tokens(job, &layer->self.q, placed, at->q);
-    project_tokens(job, &layer->self.k, placed, at->k);
-    project_tokens(job, &layer->self.v, at->queries, at->v);
-    job->kernels->transpose(at->k, SAM_DIM, job->tokens, SAM_DIM, at->k_transposed, TOKENS_PADDED);
-    for (size_t head = 0; head < SAM_HEADS; head++)
-        attend_to_tokens(job, head);
-    project(job, &layer->self.out.packed, at->attended, job->tokens, ACTIVATION_NONE, !first,
+    decoder_project_tokens(job, &layer->self.q, placed, at->q);
+    decoder_project_tokens(job, &layer->self.k, placed, at->k);
+    decoder_project_tokens(job, &layer->self.v, at->queries, at->v);
+    for (size_t prompt = 0; prompt < job->prompts; prompt++) {
+        job->kernels->transpose(at->k + prompt * job->tokens * SAM_DIM, SAM_DIM, job->tokens,
+                                SAM_DIM, at->k_transposed, TOKENS_PADDED);
+        for (size_t head = 0; head < SAM_HEADS; head++)
+            attend_to_tokens(job, prompt, head);
+    }
+    project(job, &layer->self.out.packed, at->attended, all_tokens(job), ACTIVATION_NONE, !first,
             at->queries);
     normalise(job, &layer->norm1);
 }
 
 void decoder_token_mlp(struct decoding *job, const struct two_way_layer *layer) {
     struct activations *at = job->at;
-    project(job, &layer->mlp1, at->queries, job->tokens, ACTIVATION_RELU, false, at->hidden);
-    project(job, &layer->mlp2, at->hidden, job->tokens, ACTIVATION_NONE, true, at->queries);
+    project(job, &layer->mlp1, at->queries, all_tokens(job), ACTIVATION_RELU, false, at->hidden);
+    project(job, &layer->mlp2, at->hidden, all_tokens(job), ACTIVATION_NONE, true, at->queries);
     normalise(job, &layer->norm3);
 }
 
@@ -91,17 +98,26 @@ void decoder_run_mlp(const struct decoding *job, const struct mlp *mlp, const fl
     project(job, &mlp->layers[2], second, 1, ACTIVATION_NONE, false, y);
 }
 
+static void move_token(struct activations *at, size_t from, size_t to) {
+    const size_t bytes = SAM_DIM * sizeof(float);
+    from *= SAM_DIM;
+    to *= SAM_DIM;
+    memmove(at->queries + to, at->queries + from, bytes);
+    memmove(at->query_position + to, at->query_position + from, bytes);
+    memmove(at->queries_placed + to, at->queries_placed + from, bytes);
+}
+
 void decoder_keep_candidates(struct decoding *job) {
-    struct activations *at = job->at;
     unsigned count = 1; /* the IoU token */
-    for (unsigned mask = 0; mask < SAM_MASK_TOKENS; mask++) {
-        const size_t from = (1 + mask) * SAM_DIM, to = count * SAM_DIM;
-        if (job->input->candidates && !(job->input->candidates >> mask & 1))
-            continue;
-        memmove(at->queries + to, at->queries + from, SAM_DIM * sizeof(float));
-        memmove(at->query_position + to, at->query_position + from, SAM_DIM * sizeof(float));
-        memmove(at->queries_placed + to, at->queries_placed + from, SAM_DIM * sizeof(float));
-        job->slots[mask] = count++;
+    for (unsigned mask = 0; mask < SAM_MASK_TOKENS; mask++)
+        if (!job->input->candidates || job->input->candidates >> mask & 1)
+            job->slots[mask] = count++;
+    for (size_t prompt = 0; prompt < job->prompts; prompt++) {
+        const size_t from = prompt * job->tokens, to = prompt * count;
+        move_token(job->at, from, to);
+        for (unsigned mask = 0; mask < SAM_MASK_TOKENS; mask++)
+            if (job->slots[mask])
+                move_token(job->at, from + 1 + mask, to + job->slots[mask]);
     }
     job->tokens = count;
 }
@@ -144,9 +160,8 @@ static struct panel_product folding(const struct decoding *job) {
     };
 }
 
-/* rows = x_h W_h, where W [SAM_CROSS_DIM][SAM_DIM] projects the positions */
-static void fold_into_rows(const struct decoding *job, const float *x, const struct linear *linear,
-                           float *rows) {
+void decoder_fold_into_rows(const struct decoding *job, const float *x, const struct linear *linear,
+                            float *rows) {
     struct panel_product product = folding(job);
     product.b = linear->weight;
     product.b_stride = SAM_DIM;
@@ -154,9 +169,8 @@ static void fold_into_rows(const struct decoding *job, const float *x, const str
     fold(job, x, product, CROSS_HEAD * SAM_DIM, rows);
 }
 
-/* rows = x_h W_h^T, where W [SAM_DIM][SAM_CROSS_DIM] projects back to them */
-static void fold_out_of_rows(const struct decoding *job, const float *x,
-                             const struct packed_linear *linear, float *rows) {
+void decoder_fold_out_of_rows(const struct decoding *job, const float *x,
+                              const struct packed_linear *linear, float *rows) {
     struct panel_product product = folding(job);
     product.b = linear->panels;
     product.b_stride = POSITIONS;
@@ -173,9 +187,9 @@ void decoder_prepare_gathering(struct decoding *job, const struct attention *att
     job->gathered = meeting_of(job, folded);
     job->kept_k = kept ? kept->k : NULL;
     job->kept_v = kept ? kept->v : NULL;
-    project_tokens(job, &attention->q, at->queries_placed, folded ? at->q : at->to_image);
+    decoder_project_tokens(job, &attention->q, at->queries_placed, folded ? at->q : at->to_image);
     if (folded)
-        fold_into_rows(job, at->q, &attention->k.plain, at->to_image);
+        decoder_fold_into_rows(job, at->q, &attention->k.plain, at->to_image);
 }
 
 /* from_tokens, from_offset, token_values: the keys and values of "image attends to tokens", with
@@ -193,11 +207,12 @@ void decoder_prepare_spreading(struct decoding *job, const struct two_way_layer 
     job->spread_folded = worth_folding(job);
     job->asking = meeting_of(job, asks_folded);
     job->kept_q = kept ? kept->q : NULL;
-    project_tokens(job, &attention->k, at->queries_placed, asks_folded ? at->k : at->from_tokens);
-    project_tokens(job, &attention->v, at->queries, at->v);
+    decoder_project_tokens(job, &attention->k, at->queries_placed,
+                           asks_folded ? at->k : at->from_tokens);
+    decoder_project_tokens(job, &attention->v, at->queries, at->v);
     memset(at->from_offset, 0, SAM_HEADS * t * sizeof(float));
     if (asks_folded) {
-        fold_into_rows(job, at->k, &attention->q.plain, at->from_tokens);
+        decoder_fold_into_rows(job, at->k, &attention->q.plain, at->from_tokens);
         for (size_t i = 0; i < SAM_CROSS_DIM; i++)
             for (size_t token = 0; token < t; token++)
                 at->from_offset[i / CROSS_HEAD * t + token] +=
@@ -207,7 +222,7 @@ void decoder_prepare_spreading(struct decoding *job, const struct two_way_layer 
         job->kernels->transpose(at->v, SAM_CROSS_DIM, t, SAM_CROSS_DIM, at->token_values, t);
         return;
     }
-    fold_out_of_rows(job, at->v, &attention->out.packed, at->by_row);
+    decoder_fold_out_of_rows(job, at->v, &attention->out.packed, at->by_row);
     job->kernels->transpose(at->by_row, SAM_DIM, SAM_HEADS * t, SAM_DIM, at->token_values,
                             SAM_HEADS * t);
 }
@@ -263,6 +278,30 @@ static void rows_of_merged(const struct decoding *job, float *rows, size_t strid
     }
 }
 
+void decoder_project_rows(const struct decoding *job, const struct packed_linear *linear,
+                          const float *rows, float *projected) {
+    for (size_t head = 0; head < SAM_HEADS; head++) {
+        const size_t out = head * CROSS_HEAD;
+        const struct packed_linear project_head = {
+            .panels = linear->panels + out * SAM_DIM,
+            .bias = linear->bias + out,
+            .in = SAM_DIM,
+            .out = CROSS_HEAD,
+        };
+        struct linear_rows product = linear_rows_of(
+            &project_head, rows + head * job->tokens * SAM_DIM, job->tokens, projected + out);
+        product.y_stride = SAM_CROSS_DIM;
+        job->kernels->linear(&project_head, &product);
+    }
+}
+
+void decoder_add_attended(struct decoding *job, const struct projection *out,
+                          const struct layer_norm *norm) {
+    project(job, &out->packed, job->at->attended, all_tokens(job), ACTIVATION_NONE, true,
+            job->at->queries);
+    normalise(job, norm);
+}
+
 /* The heads' sums become attended, [t][SAM_CROSS_DIM]; with the values' projection unless it was
  * done. */
 static void join_heads(struct decoding *job) {
@@ -276,25 +315,11 @@ static void join_heads(struct decoding *job) {
         return;
     }
     rows_of_merged(job, at->by_row, SAM_DIM, 0);
-    for (size_t head = 0; head < SAM_HEADS; head++) {
-        const size_t out = head * CROSS_HEAD;
-        const struct packed_linear project_head = {
-            .panels = values->packed.panels + out * SAM_DIM,
-            .bias = values->packed.bias + out,
-            .in = SAM_DIM,
-            .out = CROSS_HEAD,
-        };
-        struct linear_rows product =
-            linear_rows_of(&project_head, at->by_row + head * t * SAM_DIM, t, at->attended + out);
-        product.y_stride = SAM_CROSS_DIM;
-        job->kernels->linear(&project_head, &product);
-    }
+    decoder_project_rows(job, &values->packed, at->by_row, at->attended);
 }
 
 void decoder_finish_gathering(struct decoding *job, const struct layer_norm *norm) {
     merge_partials(job);
     join_heads(job);
-    project(job, &job->gathering->out.packed, job->at->attended, job->tokens, ACTIVATION_NONE, true,
-            job->at->queries);
-    normalise(job, norm);
+    decoder_add_attended(job, &job->gathering->out, norm);
 }

@@ -3,23 +3,16 @@
 
 #include "engine/sam/decoding.h"
 
-enum { TILE_ROWS = 2, CELLS = 16 };
-
-/* One panel of positions. The finer offset of a cell comes last. */
-struct upscaled {
-    float half[4][UPSCALE1_CHANNELS][POSITIONS];
-    float full[CELLS][UPSCALE2_CHANNELS][POSITIONS];
-    float logits[SAM_MASK_TOKENS][CELLS][POSITIONS];
-};
+enum { TILE_ROWS = 2, CELLS = UPSCALE_CELLS };
 
 size_t decoder_upscale_scratch_bytes(void) {
     return sizeof(struct upscaled);
 }
 
-static void upscale_panel(const struct decoding *job, const float *keys, struct upscaled *at) {
+/* The first convolution. */
+static void begin_panel(const struct decoding *job, const float *keys, struct upscaled *at) {
     const struct mask_decoder *decoder = job->decoder;
-    const struct kernels *kernels = job->kernels;
-    struct panel_product first = {
+    job->kernels->panel_product(&(struct panel_product){
         .a = decoder->upscale1.weight,
         .rows = 4 * UPSCALE1_CHANNELS,
         .a_stride = SAM_DIM,
@@ -31,7 +24,13 @@ static void upscale_panel(const struct decoding *job, const float *keys, struct 
         .bias = decoder->upscale1.bias,
         .c = at->half[0][0],
         .c_stride = POSITIONS,
-    };
+    });
+}
+
+/* What follows it: norm, GELU, the second convolution, GELU, the masks. */
+static void finish_panel(const struct decoding *job, struct upscaled *at) {
+    const struct mask_decoder *decoder = job->decoder;
+    const struct kernels *kernels = job->kernels;
     struct panel_product second = {
         .a = decoder->upscale2.weight,
         .rows = 4 * UPSCALE2_CHANNELS,
@@ -62,7 +61,6 @@ static void upscale_panel(const struct decoding *job, const float *keys, struct 
         .c_stride = sizeof at->logits[0] / sizeof(float),
         .c_panel = POSITIONS,
     };
-    kernels->panel_product(&first);
     for (size_t tap = 0; tap < 4; tap++)
         kernels->panel_norm(at->half[tap][0], UPSCALE1_CHANNELS, decoder->upscale_norm.weight,
                             decoder->upscale_norm.bias, LAYER_NORM_2D_EPSILON, ACTIVATION_GELU);
@@ -81,16 +79,22 @@ static void place_logits(const float *cells, size_t row, size_t column, float *m
     }
 }
 
+void decoder_finish_upscaling(const struct decoding *job, struct upscaled *at, size_t row,
+                              size_t panel) {
+    finish_panel(job, at);
+    for (size_t token = 0, i = 0; token < SAM_MASK_TOKENS; token++)
+        if (job->wanted >> token & 1)
+            place_logits(at->logits[i++][0], row, panel * POSITIONS,
+                         job->logits + token * SAM_MASK_VALUES);
+}
+
 static void upscale_tile(void *argument, size_t index, struct worker *worker) {
     const struct decoding *job = argument;
     struct upscaled *at = worker_scratch(worker);
     for (size_t row = index * TILE_ROWS; row < (index + 1) * TILE_ROWS && row < job->rows; row++) {
         for (size_t panel = 0; panel < job->panels; panel++) {
-            upscale_panel(job, job->at->keys + (row * ACROSS + panel) * KEYS_PANEL, at);
-            for (size_t token = 0, i = 0; token < SAM_MASK_TOKENS; token++)
-                if (job->wanted >> token & 1)
-                    place_logits(at->logits[i++][0], row, panel * POSITIONS,
-                                 job->logits + token * SAM_MASK_VALUES);
+            begin_panel(job, job->at->keys + (row * ACROSS + panel) * KEYS_PANEL, at);
+            decoder_finish_upscaling(job, at, row, panel);
         }
     }
 }
@@ -103,7 +107,7 @@ static void clear_rest(const struct decoding *job, float *mask) {
     memset(mask + height * SAM_LOW_RES, 0, (SAM_LOW_RES - height) * SAM_LOW_RES * sizeof *mask);
 }
 
-void decoder_upscale(struct decoding *job, struct worker *worker) {
+void decoder_begin_upscaling(struct decoding *job) {
     const size_t height = job->input->height ? job->input->height : SAM_LOW_RES;
     const size_t width = job->input->width ? job->input->width : SAM_LOW_RES;
     job->rows = (height + 3) / 4;
@@ -111,5 +115,9 @@ void decoder_upscale(struct decoding *job, struct worker *worker) {
     for (size_t token = 0; token < SAM_MASK_TOKENS; token++)
         if (job->wanted >> token & 1)
             clear_rest(job, job->logits + token * SAM_MASK_VALUES);
+}
+
+void decoder_upscale(struct decoding *job, struct worker *worker) {
+    decoder_begin_upscaling(job);
     worker_parallel_for(worker, (job->rows + TILE_ROWS - 1) / TILE_ROWS, upscale_tile, job);
 }

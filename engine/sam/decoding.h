@@ -65,14 +65,16 @@ struct activations {
     struct partial partials[PASS_TILES];
 };
 
-/* One prompt. */
+/* One prompt; or points on one image, as many as have room for their tokens (point_decoder.c), of
+ * which the functions of the token side that say so take all. */
 struct decoding {
     const struct mask_decoder *decoder;
     const struct kernels *kernels;
     const struct mask_decoder_input *input;
     const struct image_side *kept; /* NULL: none */
     struct activations *at;
-    size_t tokens;                   /* t */
+    size_t prompts;                  /* that go side by side; their tokens follow each other */
+    size_t tokens;                   /* t, of each prompt */
     unsigned slots[SAM_MASK_TOKENS]; /* where among the tokens each mask's is */
 
     /* Of the pass that runs: */
@@ -94,7 +96,7 @@ struct decoding {
     float *logits;
 };
 
-/* The token side, in the order of TwoWayAttentionBlock.forward. */
+/* The token side, in the order of TwoWayAttentionBlock.forward; of all prompts. */
 void decoder_self_attention(struct decoding *job, const struct two_way_layer *layer, bool first);
 void decoder_token_mlp(struct decoding *job, const struct two_way_layer *layer);
 
@@ -108,11 +110,43 @@ void decoder_finish_gathering(struct decoding *job, const struct layer_norm *nor
 void decoder_prepare_spreading(struct decoding *job, const struct two_way_layer *layer,
                                bool first_layer);
 
-/* Leaves only the IoU token and those of the masks in question. */
+/* hyper and wanted_count, of the masks that are wanted of one prompt. */
+void decoder_run_hypernetworks(struct decoding *job, size_t prompt);
+
+/* Leaves only the IoU token and those of the masks in question; of all prompts. */
 void decoder_keep_candidates(struct decoding *job);
 
 /* y [out] of a token x [SAM_DIM] */
 void decoder_run_mlp(const struct decoding *job, const struct mlp *mlp, const float *x, float *y);
+
+/* y = x W^T + b, for the tokens of all prompts. */
+void decoder_project_tokens(const struct decoding *job, const struct projection *projection,
+                            const float *x, float *y);
+
+/* Adds the out projection of attended to the queries, then a norm; of all prompts. */
+void decoder_add_attended(struct decoding *job, const struct projection *out,
+                          const struct layer_norm *norm);
+
+/* One prompt's rows, [head][token][SAM_DIM] = x_h W_h, where x is [token][SAM_CROSS_DIM] and W
+ * [SAM_CROSS_DIM][SAM_DIM] projects positions; or x_h W_h^T, where W [SAM_DIM][SAM_CROSS_DIM]
+ * projects back to them. */
+void decoder_fold_into_rows(const struct decoding *job, const float *x, const struct linear *linear,
+                            float *rows);
+void decoder_fold_out_of_rows(const struct decoding *job, const float *x,
+                              const struct packed_linear *linear, float *rows);
+
+/* One prompt's projected [token][SAM_CROSS_DIM]: each head's channels of the projection of its
+ * rows. */
+void decoder_project_rows(const struct decoding *job, const struct packed_linear *linear,
+                          const float *rows, float *projected);
+
+/* The keys of a panel: the image embedding plus the dense one. scratch: KEYS_PANEL floats. */
+void decoder_make_keys(const struct kernels *kernels, const struct mask_decoder_input *input,
+                       size_t panel, float *scratch, float *keys);
+
+/* y [out][POSITIONS] = W x [in][POSITIONS] + bias, or added to y */
+void decoder_project_panel(const struct kernels *kernels, const struct linear *linear,
+                           const float *bias, const float *x, bool accumulate, float *y);
 
 /* One pass over the image side. */
 void decoder_run_pass(struct decoding *job, struct worker *worker);
@@ -121,5 +155,22 @@ size_t decoder_pass_scratch_bytes(void);
 /* The wanted masks' logits from keys and hyper, [wanted_count][UPSCALE2_CHANNELS]. */
 void decoder_upscale(struct decoding *job, struct worker *worker);
 size_t decoder_upscale_scratch_bytes(void);
+
+/* One panel of positions on its way up. The finer offset of a cell comes last. */
+enum { UPSCALE_CELLS = 16 };
+
+struct upscaled {
+    float half[4][UPSCALE1_CHANNELS][POSITIONS];
+    float full[UPSCALE_CELLS][UPSCALE2_CHANNELS][POSITIONS];
+    float logits[SAM_MASK_TOKENS][UPSCALE_CELLS][POSITIONS];
+};
+
+/* Finds how many rows and panels count, and writes zeros to the logits beyond them. */
+void decoder_begin_upscaling(struct decoding *job);
+
+/* The rest of a panel's way, from half as the first convolution leaves it to the logits' places:
+ * panel is one of those that count in the row. */
+void decoder_finish_upscaling(const struct decoding *job, struct upscaled *at, size_t row,
+                              size_t panel);
 
 #endif

@@ -4,8 +4,7 @@
 
 #include "engine/sam/everything.h"
 #include "engine/sam/model.h"
-
-enum { BATCH_POINTS = 4 };
+#include "engine/sam/point_decoder.h"
 
 /* ---- lists ------------------------------------------------------------------------------- */
 
@@ -55,7 +54,9 @@ bool mask_list_keep(struct mask_list *list, const size_t *kept, size_t count) {
 /* ---- slots ------------------------------------------------------------------------------- */
 
 struct search_slot {
-    struct session *session;
+    struct mask_upsampler upsampler;
+    struct point_batch batch;
+    struct point_memory *memory;
     struct search_slot *next;
 };
 
@@ -68,8 +69,11 @@ static struct search_slot *take_slot(struct search *search, struct error *error)
     if (slot)
         return slot;
     slot = calloc(1, sizeof *slot);
-    if (slot && session_create(search->model, &slot->session, error) == STATUS_OK)
+    if (slot)
+        slot->memory = point_memory_create();
+    if (slot && slot->memory)
         return slot;
+    error_set(error, STATUS_NO_MEMORY, "no memory to decode points");
     free(slot);
     return NULL;
 }
@@ -85,7 +89,7 @@ void search_end(struct search *search) {
     while (search->spare) {
         struct search_slot *slot = search->spare;
         search->spare = slot->next;
-        session_free(slot->session);
+        point_memory_free(slot->memory);
         free(slot);
     }
 }
@@ -96,15 +100,15 @@ struct crop_search {
     struct search *search;
     const struct crop *crop;
     const struct embedding *embedding;
-    struct prepared *prepared;
+    struct point_terms *terms;
     int side;
     size_t points;
     struct mask_list *found; /* one for each batch */
 };
 
 /* Filters by predicted IoU. A threshold of 0 lets all pass, whatever they are. */
-static unsigned choose_good(const float iou[SAM_MASK_TOKENS], const void *argument) {
-    const struct everything_options *options = argument;
+static unsigned choose_good(const float iou[SAM_MASK_TOKENS],
+                            const struct everything_options *options) {
     unsigned good = 0;
     for (unsigned token = 1; token < SAM_MASK_TOKENS; token++)
         if (options->pred_iou_thresh == 0 || iou[token] > options->pred_iou_thresh)
@@ -119,26 +123,35 @@ static bool passes(const struct crop_search *at, const struct segment *segment) 
            !crop_cuts_box(at->crop, segment->bbox, search->width, search->height);
 }
 
+/* What one point's predicted IoU lets pass. */
+struct good_masks {
+    unsigned wanted; /* bits of the mask tokens */
+    const float *iou, *logits;
+};
+
+/* Of one point: those of the wanted masks that pass. */
 static enum status add_masks(const struct crop_search *at, struct mask_upsampler *upsampler,
-                             const struct mask_decoder_output *output, const float point[2],
-                             struct mask_list *found, struct error *error) {
+                             const struct good_masks *good, size_t index, struct mask_list *found,
+                             struct error *error) {
     const struct mask_cut cut = {0, at->search->options->stability_score_offset};
     const struct crop *crop = at->crop;
+    float point[2];
+    grid_point(crop, at->side, index, point);
     if (!reserve(found, SAM_MASK_TOKENS))
         return error_set(error, STATUS_NO_MEMORY, "no memory for masks");
     for (unsigned token = 1; token < SAM_MASK_TOKENS; token++) {
         struct segment segment;
-        if (!(output->wanted >> token & 1))
+        if (!(good->wanted >> token & 1))
             continue;
         enum status status = mask_upsampler_run(
-            upsampler, output->logits + (size_t)token * SAM_MASK_VALUES, cut, &segment, error);
+            upsampler, good->logits + (size_t)token * SAM_MASK_VALUES, cut, &segment, error);
         if (status != STATUS_OK)
             return status;
         if (!passes(at, &segment)) {
             mask_free(&segment.mask);
             continue;
         }
-        segment.predicted_iou = output->iou[token];
+        segment.predicted_iou = good->iou[token];
         found->masks[found->count++] = (struct everything_mask){
             .segment = segment,
             .point = {point[0] + (float)crop->x, point[1] + (float)crop->y},
@@ -146,30 +159,6 @@ static enum status add_masks(const struct crop_search *at, struct mask_upsampler
         };
     }
     return STATUS_OK;
-}
-
-static enum status search_point(const struct crop_search *at, struct decode_arena *arena,
-                                struct worker *worker, size_t index, struct mask_list *found,
-                                struct error *error) {
-    const struct model *model = at->search->model;
-    const struct geometry *geometry = &at->embedding->geometry;
-    struct prompt prompt = {.point_count = 1, .labels = {1}};
-    grid_point(at->crop, at->side, index, prompt.points[0]);
-    const struct mask_decoder_input input = {
-        .embedding = at->embedding->values,
-        .dense_everywhere = model->prompt_encoder.no_mask,
-        .image_side = &at->prepared->image_side,
-        .sparse = arena->sparse,
-        .sparse_count =
-            prompt_encoder_sparse(&model->prompt_encoder, geometry, &prompt, arena->sparse),
-        .candidates = 1u << 1 | 1u << 2 | 1u << 3,
-        .height = model_looked_at(geometry->scaled_height),
-        .width = model_looked_at(geometry->scaled_width),
-    };
-    struct mask_decoder_output output = {.logits = arena->logits};
-    mask_decoder_run(&model->mask_decoder, arena->activations, worker, &input, choose_good,
-                     at->search->options, &output);
-    return add_masks(at, &arena->upsampler, &output, prompt.points[0], found, error);
 }
 
 /* ---- batches ----------------------------------------------------------------------------- */
@@ -203,38 +192,60 @@ static void tell(struct search *search, size_t points) {
     pthread_mutex_unlock(&search->mutex);
 }
 
-static enum status search_points(const struct crop_search *at, struct decode_arena *arena,
-                                 struct worker *worker, size_t first, size_t end,
-                                 struct mask_list *found, struct error *error) {
+static void begin_batch(const struct crop_search *at, struct point_batch *batch, size_t first) {
+    const struct geometry *geometry = &at->embedding->geometry;
+    batch->count = at->points - first < POINT_BATCH ? at->points - first : POINT_BATCH;
+    batch->height = model_looked_at(geometry->scaled_height);
+    batch->width = model_looked_at(geometry->scaled_width);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct prompt prompt = {.point_count = 1, .labels = {1}};
+        grid_point(at->crop, at->side, first + i, prompt.points[0]);
+        prompt_encoder_sparse(&at->search->model->prompt_encoder, geometry, &prompt,
+                              batch->tokens[i][0]);
+    }
+}
+
+static enum status search_points(const struct crop_search *at, struct search_slot *slot,
+                                 struct worker *worker, size_t first, struct mask_list *found,
+                                 struct error *error) {
     const struct crop *crop = at->crop;
     const struct mask_frame frame = {crop->x, crop->y, at->search->width, at->search->height};
+    const struct mask_decoder *decoder = &at->search->model->mask_decoder;
+    float iou[POINT_BATCH][SAM_MASK_TOKENS];
+    begin_batch(at, &slot->batch, first);
+    point_decoder_run(decoder, at->terms, slot->memory, worker, &slot->batch, iou);
     enum status status =
-        mask_upsampler_init(&arena->upsampler, &at->embedding->geometry, &frame, error);
-    for (size_t i = first; i < end && status == STATUS_OK; i++)
-        status = search_point(at, arena, worker, i, found, error);
-    mask_upsampler_free(&arena->upsampler);
+        mask_upsampler_init(&slot->upsampler, &at->embedding->geometry, &frame, error);
+    for (size_t i = 0; i < slot->batch.count && status == STATUS_OK; i++) {
+        const unsigned wanted = choose_good(iou[i], at->search->options);
+        if (!wanted)
+            continue;
+        const float *logits = point_decoder_upscale(at->terms, slot->memory, worker, i, wanted);
+        status = add_masks(at, &slot->upsampler, &(struct good_masks){wanted, iou[i], logits},
+                           first + i, found, error);
+    }
+    mask_upsampler_free(&slot->upsampler);
     return status;
 }
 
 static void search_batch(void *argument, size_t index, struct worker *worker) {
     struct crop_search *at = argument;
     struct search *search = at->search;
-    const size_t first = index * BATCH_POINTS;
-    const size_t end = first + BATCH_POINTS < at->points ? first + BATCH_POINTS : at->points;
+    size_t points = 0;
     struct error error = {0};
     if (!goes_on(search))
         return;
     struct search_slot *slot = take_slot(search, &error);
     enum status status = STATUS_NO_MEMORY;
     if (slot) {
-        status = search_points(at, (struct decode_arena *)slot->session->arena, worker, first, end,
-                               &at->found[index], &error);
+        status = search_points(at, slot, worker, index * POINT_BATCH, &at->found[index], &error);
+        points = slot->batch.count;
         give_slot(search, slot);
     }
     if (status != STATUS_OK)
         fail(search, status, &error);
     else
-        tell(search, end - first);
+        tell(search, points);
 }
 
 enum status search_crop(struct search *search, struct worker *worker, const struct crop *crop,
@@ -244,10 +255,11 @@ enum status search_crop(struct search *search, struct worker *worker, const stru
         grid_side(options->points_per_side, crop->layer, options->crop_n_points_downscale_factor);
     struct crop_search at = {search, crop, embedding, .side = side,
                              .points = (size_t)(side * side)};
-    const size_t batches = (at.points + BATCH_POINTS - 1) / BATCH_POINTS;
-    at.prepared = model_prepare(search->model, worker, embedding);
+    const size_t batches = (at.points + POINT_BATCH - 1) / POINT_BATCH;
+    at.terms = point_terms_make(&search->model->mask_decoder, worker, embedding->values,
+                                search->model->prompt_encoder.no_mask);
     at.found = calloc(batches, sizeof *at.found);
-    bool memory = at.prepared && at.found;
+    bool memory = at.terms && at.found;
     if (memory)
         worker_parallel_for(worker, batches, search_batch, &at);
     for (size_t i = 0; at.found && i < batches; i++) {
@@ -255,7 +267,7 @@ enum status search_crop(struct search *search, struct worker *worker, const stru
         mask_list_free(&at.found[i]);
     }
     free(at.found);
-    prepared_free(at.prepared);
+    point_terms_free(at.terms);
     if (!memory)
         fail(search, STATUS_NO_MEMORY, &(struct error){"no memory for a crop's masks"});
     return search->status;

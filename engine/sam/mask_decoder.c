@@ -74,20 +74,22 @@ static void run_transformer(struct decoding *job, struct worker *worker) {
     decoder_finish_gathering(job, &decoder->final_norm);
 }
 
-static void run_hypernetworks(struct decoding *job) {
+void decoder_run_hypernetworks(struct decoding *job, size_t prompt) {
     struct activations *at = job->at;
+    const float *queries = at->queries + prompt * job->tokens * SAM_DIM;
     job->wanted_count = 0;
     for (size_t token = 0; token < SAM_MASK_TOKENS; token++)
         if (job->wanted >> token & 1)
             decoder_run_mlp(job, &job->decoder->hypernetworks[token],
-                            at->queries + job->slots[token] * SAM_DIM,
+                            queries + job->slots[token] * SAM_DIM,
                             at->hyper + job->wanted_count++ * UPSCALE2_CHANNELS);
 }
 
 void mask_decoder_run(const struct mask_decoder *decoder, float *arena, struct worker *worker,
                       const struct mask_decoder_input *input, mask_chooser *choose,
                       const void *argument, struct mask_decoder_output *output) {
-    struct decoding job = {.decoder = decoder, .input = input, .at = (struct activations *)arena};
+    struct decoding job = {
+        .decoder = decoder, .input = input, .at = (struct activations *)arena, .prompts = 1};
     begin(&job);
     run_transformer(&job, worker);
     float iou[KERNEL_CHANNEL_STEP];
@@ -95,7 +97,7 @@ void mask_decoder_run(const struct mask_decoder *decoder, float *arena, struct w
     memcpy(output->iou, iou, sizeof output->iou);
     output->wanted = job.wanted = choose(output->iou, argument);
     job.logits = output->logits;
-    run_hypernetworks(&job);
+    decoder_run_hypernetworks(&job, 0);
     profile_end_stage(input->profile, "hypernetworks", 0);
     decoder_upscale(&job, worker);
     profile_end_stage(input->profile, "output_upscaling", upscaling_macs(decoder));

@@ -7,6 +7,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/sam/model.h"
+#include "engine/sam/point_decoder.h"
 #include "engine/weights/mobile_sam_tensors.h"
 
 /* ---- the model --------------------------------------------------------------------------- */
@@ -103,8 +104,12 @@ const struct model_info *model_info(const struct model *model) {
 
 size_t model_tile_scratch_bytes(const struct model *model) {
     (void)model;
-    size_t encoder = tiny_vit_tile_scratch_bytes(), decoder = mask_decoder_tile_scratch_bytes();
-    return encoder > decoder ? encoder : decoder;
+    const size_t parts[] = {tiny_vit_tile_scratch_bytes(), mask_decoder_tile_scratch_bytes(),
+                            point_terms_scratch_bytes()};
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        most = parts[i] > most ? parts[i] : most;
+    return most;
 }
 
 /* ---- sessions ---------------------------------------------------------------------------- */

@@ -45,6 +45,7 @@ static Suite *(*const suites[])(void) = {
     model_segment_suite,
     model_suite,
     padding_suite,
+    point_decoder_suite,
     prior_mask_suite,
     prompt_encoder_suite,
     tiny_vit_suite,

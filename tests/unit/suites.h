@@ -53,6 +53,7 @@ Suite *mask_upsample_suite(void);
 Suite *model_segment_suite(void);
 Suite *model_suite(void);
 Suite *padding_suite(void);
+Suite *point_decoder_suite(void);
 Suite *prior_mask_suite(void);
 Suite *prompt_encoder_suite(void);
 Suite *tiny_vit_suite(void);

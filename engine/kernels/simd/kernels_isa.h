@@ -11,6 +11,9 @@ void KERNEL(panel_product)(const struct panel_product *product);
 void KERNEL(panel_norm)(float *x, size_t n, const float *weight, const float *bias, float epsilon,
                         enum activation activation);
 void KERNEL(panel_add_weighted)(float *sum, const float *x, size_t n, const float *weights);
+void KERNEL(panel_scale)(const float *x, size_t n, const float *weights, const float *added,
+                         float *y, size_t y_stride);
+void KERNEL(panel_dot)(const float *x, const float *y, size_t n, float *dot);
 void KERNEL(transpose)(const float *x, size_t x_stride, size_t rows, size_t columns, float *y,
                        size_t y_stride);
 void KERNEL(window_attention)(const struct window_attention *attention);

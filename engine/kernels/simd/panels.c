@@ -8,11 +8,12 @@
 
 /* As in linear.c, what may be large comes last, for the sake of the roundings. */
 static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_product *job,
-                                size_t row, size_t panel) {
+                                size_t group, size_t row, size_t panel) {
     vfloat sums[BLOCK_ROWS][BLOCK_VECTORS];
-    const float *a = job->a + row * job->a_stride;
-    struct panels b = {job->b + panel * job->b_panel, job->b_stride, job->b_panel};
-    float *c = job->c + row * job->c_stride + panel * job->c_panel;
+    const float *a = job->a + group * job->a_group + row * job->a_stride;
+    struct panels b = {job->b + group * job->b_group + panel * job->b_panel, job->b_stride,
+                       job->b_panel};
+    float *c = job->c + group * job->c_group + row * job->c_stride + panel * job->c_panel;
     clear_block(rows, panels, sums);
     for (size_t piece = 0; piece < job->pieces; piece++, b.at += job->depth * job->b_stride)
         multiply(rows, panels, a + piece * job->a_piece, job->a_stride, job->depth, b, sums);
@@ -29,20 +30,28 @@ static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_p
     }
 }
 
-void KERNEL(panel_product)(const struct panel_product *job) {
+static inline void multiply_group(const struct panel_product *job, size_t group) {
     for (size_t panel = 0, panels; panel < job->panels; panel += panels) {
         panels = job->panels - panel >= BLOCK_PANELS ? BLOCK_PANELS : 1;
         for (size_t row = 0, rows; row < job->rows; row += rows) {
             rows = block_rows(job->rows - row);
             if (panels == BLOCK_PANELS)
-                WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, job, row, panel)
+                WITH_CONSTANT_ROWS(rows, block, BLOCK_PANELS, job, group, row, panel)
             else
-                WITH_CONSTANT_ROWS(rows, block, 1, job, row, panel)
+                WITH_CONSTANT_ROWS(rows, block, 1, job, group, row, panel)
             for (size_t p = panel; p < panel + panels; p++)
-                activate_panel(job->c + row * job->c_stride + p * job->c_panel, rows, job->c_stride,
-                               job->activation);
+                activate_panel(job->c + group * job->c_group + row * job->c_stride +
+                                   p * job->c_panel,
+                               rows, job->c_stride, job->activation);
         }
     }
+}
+
+void KERNEL(panel_product)(const struct panel_product *job) {
+    size_t group = 0;
+    do
+        multiply_group(job, group);
+    while (++group < job->groups);
 }
 
 /* ---- norms ------------------------------------------------------------------------------- */
@@ -98,6 +107,32 @@ void KERNEL(panel_add_weighted)(float *sum, const float *x, size_t n, const floa
     for (size_t i = 0; i < n; i++, sum += PANEL, x += PANEL)
         for (size_t v = 0; v < PANEL_VECTORS; v++)
             store(sum + v * WIDTH, load(sum + v * WIDTH) + weight[v] * load(x + v * WIDTH));
+}
+
+void KERNEL(panel_scale)(const float *x, size_t n, const float *weights, const float *added,
+                         float *y, size_t y_stride) {
+    vfloat weight[PANEL_VECTORS];
+    for (size_t v = 0; v < PANEL_VECTORS; v++)
+        weight[v] = load(weights + v * WIDTH);
+    for (size_t i = 0; i < n; i++, x += PANEL, y += y_stride)
+        for (size_t v = 0; v < PANEL_VECTORS; v++) {
+            vfloat scaled = load(x + v * WIDTH) * weight[v];
+            store(y + v * WIDTH, added ? scaled + load(added + i * PANEL + v * WIDTH) : scaled);
+        }
+}
+
+void KERNEL(panel_dot)(const float *x, const float *y, size_t n, float *dot) {
+    for (size_t v = 0; v < PANEL; v += WIDTH) {
+        vfloat even = {0}, odd = {0};
+        size_t i = 0;
+        for (; i + 2 <= n; i += 2) {
+            even += load(x + i * PANEL + v) * load(y + i * PANEL + v);
+            odd += load(x + (i + 1) * PANEL + v) * load(y + (i + 1) * PANEL + v);
+        }
+        if (i < n)
+            even += load(x + i * PANEL + v) * load(y + i * PANEL + v);
+        store(dot + v, even + odd);
+    }
 }
 
 /* ---- transposition ----------------------------------------------------------------------- */

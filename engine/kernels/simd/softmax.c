@@ -41,6 +41,7 @@ void KERNEL(softmax_columns)(float *x, size_t n, size_t columns, float scale, co
 }
 
 void KERNEL(exp_partial)(float *x, size_t n, float scale, float *max, float *sum) {
-    *max = scale_row(x, n, scale, NULL);
+    const float largest = scale_row(x, n, scale, NULL);
+    *max = largest > *max ? largest : *max;
     *sum = exp_row(x, n, *max);
 }

@@ -59,11 +59,13 @@ START_TEST(a_prompt_with_tiles_runs_within_a_bulk_job) {
 }
 END_TEST
 
-/* A long tile that is cut: the prompt comes in with its second part. */
+/* A long tile that yields after each of its parts: the prompt comes in with one of them. */
 static void run_five_parts(void *argument, size_t index, struct worker *worker) {
     struct tiles *tiles = argument;
-    if (index == tiles->at)
-        worker_parallel_for(worker, 5, note_tile, argument);
+    for (size_t part = 0; index == tiles->at && part < 5; part++) {
+        note_tile(argument, part, worker);
+        worker_yield(worker);
+    }
     journal_note(&journal, ',');
 }
 
@@ -74,7 +76,7 @@ static void run_long_tiles(struct test_job *job, struct worker *worker) {
     gate_add(job->ended, 1);
 }
 
-START_TEST(a_prompt_waits_for_a_part_of_a_tile_that_is_cut) {
+START_TEST(a_prompt_waits_for_a_part_of_a_tile_that_yields) {
     struct pool *pool = make_pool(1, 0);
     struct test_job prompt = job_of('p', run_five_tiles, NULL),
                     bulk = job_of('b', run_long_tiles, &prompt);
@@ -84,31 +86,23 @@ START_TEST(a_prompt_waits_for_a_part_of_a_tile_that_is_cut) {
 END_TEST
 
 /* Two workers: the one that drives the bulk job waits in its tile; the other, in a tile of that job
- * and driving nothing, takes the prompt between two parts of it. */
+ * and driving nothing, takes the prompt when it yields. */
 struct split {
     struct test_job *prompt;
     struct gate in_both, prompt_ran;
     struct worker *driver;
 };
 
-static void run_split_part(void *argument, size_t index, struct worker *worker) {
-    struct split *split = argument;
-    (void)worker;
-    if (index == 0)
-        ck_assert(submit(split->prompt->pool, LANE_INTERACTIVE, split->prompt));
-    else
-        gate_wait(&split->prompt_ran, 1);
-}
-
 static void run_split_tile(void *argument, size_t index, struct worker *worker) {
     struct split *split = argument;
     (void)index;
     gate_add(&split->in_both, 1);
     gate_wait(&split->in_both, 2);
-    if (worker == split->driver)
-        gate_wait(&split->prompt_ran, 1);
-    else
-        worker_parallel_for(worker, 2, run_split_part, split);
+    if (worker != split->driver) {
+        ck_assert(submit(split->prompt->pool, LANE_INTERACTIVE, split->prompt));
+        worker_yield(worker);
+    }
+    gate_wait(&split->prompt_ran, 1);
 }
 
 static void run_split(struct test_job *job, struct worker *worker) {
@@ -353,7 +347,7 @@ Suite *parallel_lanes_suite(void) {
     tcase_add_test(cases, interactive_jobs_overtake_bulk_jobs);
     tcase_add_test(cases, a_prompt_waits_for_one_tile);
     tcase_add_test(cases, a_prompt_with_tiles_runs_within_a_bulk_job);
-    tcase_add_test(cases, a_prompt_waits_for_a_part_of_a_tile_that_is_cut);
+    tcase_add_test(cases, a_prompt_waits_for_a_part_of_a_tile_that_yields);
     tcase_add_test(cases, a_tile_of_another_workers_job_is_interrupted_too);
     tcase_add_test(cases, an_interactive_job_is_not_interrupted);
     tcase_add_test(cases, tiles_go_before_jobs_of_the_same_lane);

@@ -52,56 +52,6 @@ START_TEST(every_tile_runs_exactly_once) {
 }
 END_TEST
 
-/* Tiles that cut their work: each runs its own in order, by itself, whoever else cuts meanwhile. */
-struct cut_tiles {
-    struct counted_tiles inner[40];
-};
-
-struct cut {
-    struct counted_tiles *tiles;
-    struct worker *worker;
-    size_t next;
-};
-
-static void run_cut(void *argument, size_t index, struct worker *worker) {
-    struct cut *cut = argument;
-    ck_assert_ptr_eq(worker, cut->worker);
-    ck_assert_uint_eq(index, cut->next++);
-    cut->tiles->runs[index]++;
-}
-
-static void cut_tile(void *argument, size_t index, struct worker *worker) {
-    struct cut_tiles *tiles = argument;
-    struct cut cut = {.tiles = &tiles->inner[index], .worker = worker};
-    worker_parallel_for(worker, index, run_cut, &cut);
-    ck_assert_uint_eq(cut.next, index);
-}
-
-static void check_cut_tiles(struct test_job *job, struct worker *worker) {
-    for (int round = 0; round < 20; round++) {
-        struct cut_tiles tiles = {0};
-        worker_parallel_for(worker, 40, cut_tile, &tiles);
-        for (size_t i = 0; i < 40; i++)
-            for (size_t j = 0; j < 40; j++)
-                ck_assert_int_eq(tiles.inner[i].runs[j], j < i);
-    }
-    gate_add(job->ended, 1);
-}
-
-START_TEST(tiles_cut_their_work_in_turn) {
-    struct pool *pool = make_pool(_i, 0);
-    struct gate ended = GATE_INITIALIZER;
-    struct test_job jobs[2 * LANE_COUNT];
-    for (int i = 0; i < 2 * LANE_COUNT; i++) {
-        jobs[i] = test_job('t', NULL, &ended);
-        jobs[i].body = check_cut_tiles;
-        ck_assert(submit(pool, (enum lane)(i % LANE_COUNT), &jobs[i]));
-    }
-    gate_wait(&ended, 2 * LANE_COUNT);
-    pool_free(pool);
-}
-END_TEST
-
 /* Each tile waits until there are as many as workers: they must all be taken at the same time. */
 struct meeting {
     struct gate arrived;
@@ -385,7 +335,6 @@ Suite *parallel_suite(void) {
     tcase_set_tags(tiles, "concurrency");
     tcase_set_timeout(tiles, 60);
     tcase_add_loop_test(tiles, every_tile_runs_exactly_once, 1, 9);
-    tcase_add_loop_test(tiles, tiles_cut_their_work_in_turn, 1, 9);
     tcase_add_loop_test(tiles, idle_workers_take_tiles_with_scratch_of_their_own, 1, 9);
     suite_add_tcase(suite, tiles);
     TCase *queues = tcase_create("queues");

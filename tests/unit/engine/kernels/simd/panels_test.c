@@ -95,6 +95,91 @@ START_TEST(products_of_every_depth) {
 }
 END_TEST
 
+/* Groups are so many products, each with its own a, b and c. */
+START_TEST(groups_are_products_of_their_own) {
+    enum {
+        GROUPS = 5,
+        ROWS = 7,
+        DEPTH = 16,
+        A = ROWS * DEPTH + 3,
+        B = DEPTH * STEP,
+        C = ROWS * STEP
+    };
+    struct rng rng = {9};
+    float *a = random_integers(&rng, GROUPS * A, -9, 9),
+          *b = random_integers(&rng, GROUPS * B, -9, 9);
+    float *c = random_integers(&rng, GROUPS * C, -9, 9), *expected = copy_floats(c, GROUPS * C);
+    struct panel_product job = {
+        .a = a,
+        .rows = ROWS,
+        .a_stride = DEPTH,
+        .depth = DEPTH,
+        .pieces = 1,
+        .b = b,
+        .b_stride = STEP,
+        .panels = 1,
+        .c = c,
+        .c_stride = STEP,
+        .accumulate = true,
+        .groups = GROUPS,
+        .a_group = A,
+        .b_group = B,
+        .c_group = C,
+        .activation = ACTIVATION_RELU,
+    };
+    isa_at(_i)->panel_product(&job);
+    job.groups = 1;
+    for (size_t group = 0; group < GROUPS; group++) {
+        job.a = a + group * A, job.b = b + group * B, job.c = expected + group * C;
+        isa_at(_i)->panel_product(&job);
+    }
+    ck_assert_mem_eq(c, expected, GROUPS * C * sizeof *c);
+    free(a);
+    free(b);
+    free(c);
+    free(expected);
+}
+END_TEST
+
+/* ---- scales and sums --------------------------------------------------------------------- */
+
+/* In whole numbers: exact. */
+START_TEST(scales_and_dots_of_every_size) {
+    enum { STRIDE = STEP + 5 };
+    struct rng rng = {10};
+    for (size_t n = 0; n <= 20; n++) {
+        for (int with = 0; with < 2; with++) {
+            float *x = random_integers(&rng, n * STEP, -9, 9),
+                  *added = random_integers(&rng, n * STEP, -9, 9);
+            float *weights = random_integers(&rng, STEP, -9, 9),
+                  *y = random_integers(&rng, n * STRIDE, -9, 9);
+            float *before = copy_floats(y, n * STRIDE), dot[STEP];
+            isa_at(_i)->panel_scale(x, n, weights, with ? added : NULL, y, STRIDE);
+            isa_at(_i)->panel_dot(x, added, n, dot);
+            for (size_t j = 0; j < STRIDE; j++) {
+                float sum = 0;
+                for (size_t i = 0; i < n; i++) {
+                    const float expected =
+                        j >= STEP ? before[i * STRIDE + j]
+                                  : x[i * STEP + j] * weights[j] + (with ? added[i * STEP + j] : 0);
+                    ck_assert_float_eq(y[i * STRIDE + j], expected);
+                    sum += j < STEP ? x[i * STEP + j] * added[i * STEP + j] : 0;
+                }
+                ck_assert(j >= STEP || dot[j] == sum);
+            }
+            isa_at(_i)->panel_scale(x, n, weights, NULL, x, STEP); /* in place */
+            for (size_t i = 0; i < n * STEP && !with; i++)
+                ck_assert_float_eq(x[i], y[i / STEP * STRIDE + i % STEP]);
+            free(x);
+            free(added);
+            free(weights);
+            free(y);
+            free(before);
+        }
+    }
+}
+END_TEST
+
 /* ---- norms ------------------------------------------------------------------------------- */
 
 /* The allowance is layer_norm's: see norm_test.c. */
@@ -194,6 +279,8 @@ Suite *kernels_panels_suite(void) {
     TCase *cases = tcase_create("panels");
     add_isa_test(cases, products_of_every_number_of_rows);
     add_isa_test(cases, products_of_every_depth);
+    add_isa_test(cases, groups_are_products_of_their_own);
+    add_isa_test(cases, scales_and_dots_of_every_size);
     add_isa_test(cases, norms_of_every_size);
     add_isa_test(cases, weighted_sums_of_every_size);
     add_isa_test(cases, transpositions_of_every_size);

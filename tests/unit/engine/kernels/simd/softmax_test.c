@@ -136,6 +136,7 @@ static void check_parts(const struct kernels *kernels, const float *x, size_t n,
     size_t parts = 0;
     for (size_t from = 0; from < n; from += part, parts++) {
         size_t size = part < n - from ? part : n - from;
+        max[parts] = -INFINITY;
         kernels->exp_partial(y + from, size, scale, &max[parts], &sum[parts]);
         double found = -INFINITY, added = 0;
         for (size_t i = from; i < from + size; i++) {
@@ -174,10 +175,24 @@ START_TEST(parts_make_the_whole_softmax) {
 }
 END_TEST
 
+/* What came before is as large, or it is not. */
+START_TEST(the_maximum_does_not_fall) {
+    for (int before = 0; before <= 6; before += 2) {
+        float x[3] = {2, 6, 10}, max = (float)before, sum;
+        isa_at(_i)->exp_partial(x, 3, 0.5f, &max, &sum);
+        const double most = before > 5 ? before : 5;
+        ck_assert_double_eq((double)max, most);
+        for (int i = 0; i < 3; i++)
+            ck_assert_double_eq_tol((double)x[i], exp(1 + 2 * i - most), 1e-6);
+        ck_assert_float_eq_tol(sum, x[0] + x[1] + x[2], 1e-6f);
+    }
+}
+END_TEST
+
 /* The exponential alone: with a zero among the values nothing is subtracted. */
 START_TEST(exp_is_accurate_to_two_roundings) {
     enum { STEPS = 87 * 512 };
-    float *x = obtain(STEPS * sizeof *x), max, sum;
+    float *x = obtain(STEPS * sizeof *x), max = -INFINITY, sum;
     double *expected = obtain(STEPS * sizeof *expected);
     struct rng rng = {5};
     for (size_t i = 0; i < STEPS; i++) {
@@ -193,7 +208,8 @@ START_TEST(exp_is_accurate_to_two_roundings) {
 END_TEST
 
 START_TEST(exp_of_far_less_is_next_to_nothing) {
-    float x[9] = {0, -87, -87.5f, -88, -100, -1e4f, -1e30f, -3e38f, -INFINITY}, max, sum;
+    float x[9] = {0, -87, -87.5f, -88, -100, -1e4f, -1e30f, -3e38f, -INFINITY}, max = -INFINITY,
+          sum;
     isa_at(_i)->exp_partial(x, 9, 1, &max, &sum);
     ck_assert_float_eq(x[0], 1);
     for (size_t i = 1; i < 9; i++)
@@ -210,6 +226,7 @@ Suite *kernels_softmax_suite(void) {
     add_isa_test(cases, softmax_of_equal_scores);
     add_isa_test(cases, softmax_columns_of_every_size);
     add_isa_test(cases, parts_make_the_whole_softmax);
+    add_isa_test(cases, the_maximum_does_not_fall);
     add_isa_test(cases, exp_is_accurate_to_two_roundings);
     add_isa_test(cases, exp_of_far_less_is_next_to_nothing);
     suite_add_tcase(suite, cases);
