@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import struct
 import unittest
 
@@ -30,6 +31,11 @@ class EmbeddingCase(DaemonCase):
 
     def put(self, image_id, data, headers=None):
         return self.request("PUT", f"/v1/images/{image_id}/embedding", data, headers)
+
+    def stored(self):
+        """The bytes that the store holds."""
+        text = self.request("GET", "/metrics").body.decode()
+        return int(re.search(r'^maskd_store_bytes{tier="memory"} (\d+)$', text, re.M)[1])
 
     def masks(self, image_id):
         """Without their IDs, which are new each time."""
@@ -222,8 +228,11 @@ class Import(EmbeddingCase):
         exported = self.export("pixels").body
         self.request("DELETE", "/v1/images/pixels")
         self.assertEqual(self.put("pixels", exported).status, 201)
-        answer = self.request("POST", "/v1/images?id=pixels", images.disc(9))
-        self.assertEqual((answer.status, answer.json()["cached"]), (200, True), answer)
+        for more in (len(images.disc(9)), 0):  # the bytes are kept, once
+            before = self.stored()
+            answer = self.request("POST", "/v1/images?id=pixels", images.disc(9))
+            self.assertEqual((answer.status, answer.json()["cached"]), (200, True), answer)
+            self.assertEqual(self.stored() - before, more)
         self.assertEqual(self.export("pixels").body, exported)
         self.assertEqual(len(self.daemon.find("encoded", image="pixels")), 1)
 
