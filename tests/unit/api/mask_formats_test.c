@@ -60,6 +60,8 @@ START_TEST(test_nothing_and_everything) {
     assert_written("111 111", FORMAT_CVAT_RLE, "[0,6,0,0,2,1]");
     assert_written("111 111", FORMAT_POLYGON, "[[3,0,3,2,0,2,0,0]]");
     assert_written("111 111", FORMAT_POLYGON_HOLES, "[[[[3,0],[3,2],[0,2],[0,0],[3,0]]]]");
+    /* a part in a hole that is filled is a part no more */
+    assert_written("11111 10001 10101 10001 11111", FORMAT_POLYGON, "[[5,0,5,5,0,5,0,0]]");
     /* a run that ends at the right and goes on at the left */
     assert_written("0011 0110", FORMAT_CVAT_RLE, "[1,4,1,1,0,3,1]");
 }
@@ -224,6 +226,11 @@ START_TEST(test_damaged_labelstudio) {
     ck_assert_int_eq(labelstudio_rle_decode(bytes, sizeof bytes, 4, 6, &mask, &error),
                      STATUS_INVALID);
     ck_assert_str_eq(error.message, "a run goes beyond the last pixel");
+    memcpy(bytes, vector_bytes, sizeof bytes);
+    bytes[18]++; /* the last one, by a byte */
+    ck_assert_int_eq(labelstudio_rle_decode(bytes, sizeof bytes, 4, 6, &mask, &error),
+                     STATUS_INVALID);
+    ck_assert_str_eq(error.message, "a run goes beyond the last pixel");
 }
 END_TEST
 
@@ -259,6 +266,8 @@ START_TEST(test_damaged_png) {
     ck_assert_ptr_nonnull(png);
     ck_assert_int_eq(mask_png_decode(png, size, 6, 4, &mask, &error), STATUS_INVALID);
     ck_assert_str_eq(error.message, "the PNG is 6 x 4 pixels, not 4 x 6 as the image");
+    ck_assert_int_eq(mask_png_decode(png, size, 3, 6, &mask, &error), STATUS_INVALID);
+    ck_assert_str_eq(error.message, "the PNG is 6 x 4 pixels, not 6 x 3 as the image");
     for (size_t cut = 0; cut < size - 16; cut++) { /* IEND and the last CRC are not needed */
         ck_assert_int_eq(mask_png_decode(png, cut, 4, 6, &mask, &error), STATUS_INVALID);
         assert_zeroed(&mask);
