@@ -132,7 +132,7 @@ def tools(image):
     yield "cvat", "/compat/cvat", {"image": image, "pos_points": [[1, 1]], "neg_points": [[0, 0.5]],
                                    "obj_bbox": [[0, 0], [3, 2]], "crop": True}
     yield "cvat_embedding", "/api/function_invocations", {"image": image, "embedding": True, "obj_bbox": None}
-    yield "roboflow_embed", "/compat/roboflow/sam/embed_image", {"image": {"type": "base64", "value": image}, "image_id": "a"}
+    yield "roboflow_embed", "/compat/roboflow/sam/embed_image", {"image": {"type": "base64", "value": image}, "format": "binary"}
     yield "roboflow", "/compat/roboflow/sam/segment_image", {"image": {"type": "url", "value": "http://127.0.0.1/x"},
                                                              "image_id": "a", "point_coords": [[1, 1], [0, 0]],
                                                              "point_labels": [1, -1], "format": "json"}
