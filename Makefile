@@ -208,7 +208,7 @@ UNIT_FORK := $(if $(filter-out release,$(VARIANT)),CK_FORK=no)
 
 test: ## every test from nothing: unit, fuzz, HTTP, parity, page (VARIANT=asan or tsan, SUITES="unit http")
 	@tools/deps.sh build test
-	@$(MAKE_ALL) build unit-tests $(BUILD)/fuzz-replay $(BUILD)/engine-probe models
+	@$(MAKE_ALL) build unit-tests $(BUILD)/fuzz-replay $(BUILD)/engine-probe $(BUILD)/everything-probe models
 	@$(UNIT_FORK) tests/run $(BUILD) $(SUITES)
 
 bench: ## maskd against ONNX Runtime and the machine's peak (BENCH_RUNS=7, BENCH_IMAGE=file, BENCH_JSON=file)

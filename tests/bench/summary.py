@@ -73,6 +73,9 @@ def make_figures(threads, name, samples, life):
         around = statistics.median(sample.milliseconds - sample.engine
                                    for sample in samples[count, "http", name, "prompt"])
         figures.append(figure("a prompt's HTTP, JSON and RLE", around, "ms", 1, count))
+    for count in threads:
+        everything = median(samples[count, "engine", name, "all"]) / 1000
+        figures.append(figure("everything, 1024 points, from the embedding", everything, "s", 16 / count, count))
     one, two = (median(samples[count, "engine", name, "encode"]) for count in (1, 2))
     figures.append(figure("image encoder, speed-up from 1 thread to 2", one / two, "", 1.85, at_most=False))
     figures.append(figure("start until ready", life["ready_ms"], "ms", 300))

@@ -26,6 +26,7 @@ class Tools:
     def __init__(self, model):
         self.maskd = binary("MASKD", "maskd")
         self.probe = binary("ENGINE_PROBE", "engine-probe")
+        self.everything = binary("EVERYTHING_PROBE", "everything-probe")
         self.weights = need(ROOT / "models" / model["file"]["name"], "make models fetches it")
         self.node = command("node")
         self.packages = install()

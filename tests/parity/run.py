@@ -3,7 +3,8 @@
 
 Without images: three that are drawn, and the photos of ../shared/images when there are any. The last line is
 "parity: N passed, M failed, K skipped". Something that is missing (npm, network, binaries) is a failure, or with
-MASKD_PARITY=skip in the environment a skip. MASKD and ENGINE_PROBE name binaries other than those in build/."""
+MASKD_PARITY=skip in the environment a skip. MASKD, ENGINE_PROBE and EVERYTHING_PROBE name
+binaries other than those in build/."""
 
 import argparse
 import os
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import engine_checks
+import everything_checks
 import http_checks
 import onnx_graph
 import prepare
@@ -59,8 +61,8 @@ class Comparison:
         finally:
             self.runtime.close()
 
-    def compare(self, path):
-        """One image, all checks."""
+    def compare(self, path, everything):
+        """One image, all checks; those of everything mode take a while."""
         results, name = self.results, path.stem
         picture = Picture(path)
         measured = Measured(name, picture.width, picture.height)
@@ -94,6 +96,9 @@ class Comparison:
         for title, steps in chains_for(picture.width, picture.height):
             self.refine(f"{name}: {title}", measured, picture, image["id"], embedding, steps)
         http_checks.check_mean(results, measured)
+        if everything:
+            everything_checks.check_image(results, measured, name, self.tools, self.directory, self.runtime, picture,
+                                          path, probe.half_embedding)
 
     def refine(self, name, measured, picture, image_id, embedding, steps):
         """Masks of masks: maskd goes on with its own by their IDs, ONNX Runtime with its own logits."""
@@ -120,14 +125,16 @@ def run(results, arguments):
     tools = prepare.tools()
     prepare.need(tools.maskd, "make build makes it")
     prepare.need(tools.probe, "make build/engine-probe makes it")
+    prepare.need(tools.everything, "make build/everything-probe makes it")
     with tempfile.TemporaryDirectory(prefix="run.", dir=prepare.WORK) as work:
         directory = Path(work)
         images = arguments.images or find_images(results, directory)
         comparison = Comparison(results, tools, directory)
         try:
+            everything = [images[0], *(path for path in images if path.parent == PHOTOS)][:2]
             for path in images:
                 try:
-                    comparison.compare(path)
+                    comparison.compare(path, path in everything)
                 except Exception as error:  # the other images can still tell something
                     traceback.print_exc()
                     results.check(path.stem, [f"{type(error).__name__}: {error}"])
