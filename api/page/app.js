@@ -148,6 +148,15 @@ function onPainted(then) {
     requestAnimationFrame(() => setTimeout(() => then(performance.now())));
 }
 
+// Once the pointer rests: the text would have to be drawn again with every preview.
+let telling = 0;
+function tellPreviewTime(trip, server) {
+    clearTimeout(telling);
+    telling = setTimeout(() => {
+        $('time-preview').textContent = `${milliseconds(trip)}, server ${milliseconds(server)}`;
+    }, 200);
+}
+
 // A position is {point, label, time}: the pixel, what a click would do there, and when the pointer was there. The best
 // mask alone is asked for, unless the user wants another.
 const preview = new Preview({
@@ -155,7 +164,7 @@ const preview = new Preview({
         const step = withPoint(current(), point, label);
         const request = { ...promptOf(step), ...(step.choice !== null && { multimask: true }) };
         const { data, trip, server } = await picture.segment(request, signal);
-        $('time-preview').textContent = `${milliseconds(trip)}, server ${milliseconds(server.total)}`;
+        tellPreviewTime(trip, server.total);
         return data.masks[step.choice ?? 0];
     },
     show(mask, { time }, newest) {
@@ -233,20 +242,23 @@ stage.addEventListener('pointerdown', (event) => {
 });
 
 stage.addEventListener('pointermove', (event) => {
-    if (!event.isPrimary)
+    if (!press || !event.isPrimary)
         return;
-    const point = view.pixelAt(event.clientX, event.clientY, Boolean(press));
-    if (press) {
-        const isDrag = Math.hypot(event.clientX - press.x, event.clientY - press.y) >= DRAG_START;
-        if (event.buttons === 1 && (draft || isDrag)) {
-            preview.stop();
-            draft = [...press.point, ...point];
-            view.mark({ ...current(), draft });
-        }
-    } else if (event.pointerType !== 'touch' && point) {
-        crosshair = null;
-        previewAt(point, labelOf(event), event.timeStamp);
+    const isDrag = Math.hypot(event.clientX - press.x, event.clientY - press.y) >= DRAG_START;
+    if (event.buttons === 1 && (draft || isDrag)) {
+        preview.stop();
+        draft = [...press.point, ...view.pixelAt(event.clientX, event.clientY, true)];
+        view.mark({ ...current(), draft });
     }
+});
+
+// As early as the browser can tell, which may be a frame before pointermove.
+stage.addEventListener('onpointerrawupdate' in window ? 'pointerrawupdate' : 'pointermove', (event) => {
+    const point = view.pixelAt(event.clientX, event.clientY);
+    if (press || !point || event.pointerType === 'touch')
+        return;
+    crosshair = null;
+    previewAt(point, labelOf(event), event.timeStamp);
 });
 
 stage.addEventListener('pointerup', (event) => {

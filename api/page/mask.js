@@ -92,7 +92,7 @@ export function covers(raster, x, y) {
 
 // The colours of a mask: [red, green, blue, alpha] of its inside, and of its outline, whose width is in shown pixels.
 function packed([red, green, blue, alpha]) {
-    return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0; // as ImageData has it in memory
+    return (alpha << 24) | (blue << 16) | (green << 8) | red; // as ImageData has it in memory
 }
 
 // Draws a raster over what the context has; nothing outside of its box changes.
@@ -100,7 +100,7 @@ export function paint(context, raster, { fill, line, lineWidth }) {
     if (raster.width === 0 || raster.height === 0)
         return;
     const image = new ImageData(raster.width, raster.height);
-    const out = new Uint32Array(image.data.buffer);
+    const out = new Int32Array(image.data.buffer);
     const inside = packed(fill);
     const edge = packed(line);
     const { pixels, stride, width, height } = raster;
@@ -152,7 +152,7 @@ export class Patchwork {
 
     paint(context) {
         const image = new ImageData(this.width, this.height);
-        const out = new Uint32Array(image.data.buffer);
+        const out = new Int32Array(image.data.buffer);
         const labels = this.#labels;
         const fills = [];
         for (let i = 0; i < labels.length; i++) {

@@ -12,6 +12,8 @@ const PREVIEW = { fill: [...ACCENT, 64], line: [...ACCENT, 255] };
 const HIGHLIGHT = { fill: [255, 255, 255, 110], line: [255, 255, 255, 255] };
 export const SUBTLE_PREVIEW = { fill: [255, 255, 255, 40], line: [255, 255, 255, 200] };
 
+const NOWHERE = { left: 0, top: 0, width: 0, height: 0 };
+
 function element(name, attributes, parent) {
     const made = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes))
@@ -34,7 +36,7 @@ export class View {
         this.marks = stage.querySelector('#marks');
         this.layers = {};
         for (const name of ['mask', 'preview'])
-            this.layers[name] = stage.querySelector(`#${name}`).getContext('2d', { willReadFrequently: true });
+            this.layers[name] = stage.querySelector(`#${name}`).getContext('2d');
         new ResizeObserver(() => this.#fit()).observe(stage.parentElement);
     }
 
@@ -53,7 +55,7 @@ export class View {
         this.#fit();
     }
 
-    // The stage becomes as large as there is room for, and the layers as many pixels as the screen has there.
+    // The stage becomes as large as there is room for; what is shown gets as many pixels as the screen has there.
     #fit() {
         if (this.stage.hidden || !this.width)
             return;
@@ -69,10 +71,6 @@ export class View {
         this.#density = Math.min(devicePixelRatio, LONGEST_SIDE / Math.max(width, height));
         this.#grid = new Grid(this.width, this.height, Math.max(1, Math.round(width * this.#density)),
             Math.max(1, Math.round(height * this.#density)));
-        for (const { canvas } of Object.values(this.layers)) {
-            canvas.width = this.#grid.width;
-            canvas.height = this.#grid.height;
-        }
         this.#rasters = new WeakMap();
         if (this.#all)
             this.showAll(this.#all);
@@ -84,18 +82,24 @@ export class View {
 
     // A mask of the API in a layer, instead of what was there; null for nothing.
     show(layer, mask, look = layer === 'mask' ? MASK : PREVIEW) {
-        const context = this.layers[layer];
         if (layer === 'mask')
-            this.#leaveAll();
-        const old = this.#shown[layer] && this.#rasters.get(this.#shown[layer]);
-        if (old)
-            context.clearRect(old.left, old.top, old.width, old.height);
-        this.#shown[layer] = mask;
-        if (layer === 'preview')
+            this.#all = this.#patchwork = null;
+        else
             this.#look = look;
-        if (!mask)
-            return;
-        paint(context, this.#raster(mask), { ...look, lineWidth: Math.max(1, Math.round(1.5 * this.#density)) });
+        this.#shown[layer] = mask;
+        const raster = mask ? this.#raster(mask) : NOWHERE;
+        this.#spread(layer, raster);
+        paint(this.layers[layer], { ...raster, left: 0, top: 0 },
+            { ...look, lineWidth: Math.max(1, Math.round(1.5 * this.#density)) });
+    }
+
+    // A layer is no larger than what it shows: the browser has less to draw. It is empty afterwards.
+    #spread(layer, { left, top, width, height }) {
+        const { canvas } = this.layers[layer];
+        canvas.hidden = width === 0 || height === 0;
+        Object.assign(canvas, { width, height });
+        for (const [name, value] of Object.entries({ left, top, width, height }))
+            canvas.style[name] = `${value / this.#density}px`;
     }
 
     // Many masks in colours, instead of the one of the mask layer.
@@ -103,13 +107,8 @@ export class View {
         this.show('mask', null);
         this.#all = masks;
         this.#patchwork = new Patchwork(this.#grid, masks.map((mask) => this.#raster(mask)));
+        this.#spread('mask', { left: 0, top: 0, width: this.#grid.width, height: this.#grid.height });
         this.#patchwork.paint(this.layers.mask);
-    }
-
-    #leaveAll() {
-        if (this.#all)
-            this.layers.mask.clearRect(0, 0, this.#grid.width, this.#grid.height);
-        this.#all = this.#patchwork = null;
     }
 
     // The one of many masks at the pixel [x, y] of the image: its place in the list, or -1. It is lit up.

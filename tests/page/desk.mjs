@@ -11,16 +11,20 @@ export function launch(packages) {
     return chromium.launch({ executablePath, chromiumSandbox: process.getuid() !== 0 });
 }
 
-// Runs down the columns of a picture's pixels, the first of zeros: what COCO's uncompressed RLE has.
+// Runs down the columns of what a layer shows on the stage, the first of zeros: what COCO's uncompressed RLE has. A canvas may
+// be smaller than the stage.
 function countsOfLayer(name) {
     const canvas = document.getElementById(name);
-    const { width, height } = canvas;
-    const pixels = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+    const [inner, outer] = [canvas, canvas.parentElement].map((element) => element.getBoundingClientRect());
+    const density = canvas.hidden ? devicePixelRatio : canvas.width / inner.width;
+    const [width, height, left, top] = [outer.width, outer.height, inner.left - outer.left, inner.top - outer.top]
+        .map((value) => Math.round(value * density));
+    const pixels = canvas.hidden ? null : canvas.getContext('2d').getImageData(-left, -top, width, height).data;
     const counts = [0];
     let value = 0;
     for (let x = 0; x < width; x++)
         for (let y = 0; y < height; y++) {
-            const next = pixels[4 * (y * width + x) + 3] > 0 ? 1 : 0;
+            const next = pixels?.[4 * (y * width + x) + 3] > 0 ? 1 : 0;
             if (next !== value)
                 counts.push(0);
             value = next;
@@ -30,9 +34,10 @@ function countsOfLayer(name) {
 }
 
 export class Desk {
-    // Tests may expect console errors of refused requests: they are added to allowed.
+    // Tests may expect console errors of refused requests: they are added to allowed. That pixels are read back is their own
+    // doing.
     constructor(page, url) {
-        Object.assign(this, { page, url, faults: [], allowed: [], requests: [], aborted: [] });
+        Object.assign(this, { page, url, faults: [], allowed: [/willReadFrequently/], requests: [], aborted: [] });
         page.on('console', (message) => {
             if (message.type() === 'error' || message.type() === 'warning')
                 this.faults.push(`${message.text()} (${message.location().url})`);
@@ -120,10 +125,7 @@ export class Desk {
     }
 
     async waitPreview() {
-        await this.page.waitForFunction(() => {
-            const canvas = document.getElementById('preview');
-            return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0);
-        });
+        await this.page.waitForSelector('#preview', { state: 'visible' });
     }
 
     async imageId() {
