@@ -5,7 +5,8 @@ function fileName(picture, format) {
     return format === 'png' ? `${stem}-mask.png` : `${stem}-${format.replaceAll('_', '-')}.json`;
 }
 
-// {blob, name}: one of a prompt's masks in a format, or of everything when there is no prompt. The daemon makes it anew: all formats are its own.
+// {blob, name}: one of a prompt's masks in a format, or of everything when there is no prompt. The daemon makes it anew: all
+// formats are its own.
 export async function exported(picture, { prompt, index }, format) {
     const { data } = prompt
         ? await picture.segment({ ...prompt, format })

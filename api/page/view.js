@@ -185,7 +185,8 @@ export class View {
 
     #drawPoint(point, label) {
         const [x, y] = this.#place(point);
-        const group = element('g', { class: label ? 'point plus' : 'point minus', transform: `translate(${x} ${y})` }, this.marks);
+        const name = label ? 'point plus' : 'point minus';
+        const group = element('g', { class: name, transform: `translate(${x} ${y})` }, this.marks);
         element('circle', { r: 8 }, group);
         element('path', { d: label ? 'M-4 0h8M0-4v8' : 'M-4 0h8' }, group);
     }

@@ -20,6 +20,12 @@ async function holdBack(desk, point) {
     return release;
 }
 
+// Moves between which no time passes.
+function moveAtOnce(places) {
+    for (const [clientX, clientY] of places)
+        document.getElementById('stage').dispatchEvent(new PointerEvent('pointerrawupdate', { clientX, clientY, pointerType: 'mouse' }));
+}
+
 export const tests = [
     {
         name: 'the object under the pointer shows, and goes with the pointer',
@@ -59,9 +65,7 @@ export const tests = [
             await desk.openSample();
             const release = await holdBack(desk, WALL);
             await page.mouse.move(...desk.at(WALL));
-            await page.waitForFunction(() => true);
-            await page.mouse.move(...desk.at([700, 200]));
-            await page.mouse.move(...desk.at(JUG));
+            await page.evaluate(moveAtOnce, [[700, 200], JUG].map((point) => desk.at(point)));
             await desk.waitPreview();
             const jug = (await desk.masks({ points: [JUG] }))[0];
             await desk.shows('preview', jug);
