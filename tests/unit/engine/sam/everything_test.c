@@ -385,10 +385,12 @@ END_TEST
 
 struct watch {
     size_t asked, reported, limit;
+    bool cancelled;
 };
 
 static void note_report(void *argument, size_t done, size_t total) {
     struct watch *watch = argument;
+    ck_assert(!watch->cancelled);
     ck_assert_uint_gt(done, watch->reported);
     ck_assert_uint_eq(total, POINTS);
     watch->reported = done;
@@ -396,7 +398,8 @@ static void note_report(void *argument, size_t done, size_t total) {
 
 static bool is_cancelled(void *argument) {
     struct watch *watch = argument;
-    return ++watch->asked > watch->limit;
+    watch->cancelled = ++watch->asked > watch->limit;
+    return watch->cancelled;
 }
 
 START_TEST(who_waits_is_told_and_may_cancel) {
@@ -416,15 +419,19 @@ START_TEST(who_waits_is_told_and_may_cancel) {
 }
 END_TEST
 
+/* Some of the points are on their way, on another worker, or are done. */
 START_TEST(cancelled_on_the_way) {
-    struct watch watch = {.limit = 1};
-    struct everything_progress progress = {note_report, is_cancelled, &watch};
-    struct task task = {.options = &ALL, .progress = &progress};
-    run(&task, 1);
-    ck_assert_int_eq(task.status, STATUS_INVALID);
-    ck_assert(watch.reported > 0 && watch.reported < POINTS);
-    ck_assert_uint_eq(watch.asked, 2); /* not again after true */
-    ck_assert_uint_eq(task.result.count, 0);
+    for (int workers = 1; workers <= 3; workers++) {
+        struct watch watch = {.limit = 1};
+        struct everything_progress progress = {note_report, is_cancelled, &watch};
+        struct task task = {.options = &ALL, .progress = &progress};
+        run(&task, workers);
+        ck_assert_int_eq(task.status, STATUS_INVALID);
+        ck_assert_uint_lt(watch.reported, POINTS);
+        ck_assert(workers > 1 || watch.reported > 0);
+        ck_assert_uint_eq(watch.asked, 2); /* not again after true */
+        ck_assert_uint_eq(task.result.count, 0);
+    }
 }
 END_TEST
 
