@@ -61,7 +61,8 @@ struct pool {
     bool closing;
     atomic_uint arrivals; /* counts what was made available; watched while spinning */
     atomic_size_t
-        interactive_open; /* interactive jobs and batches to take; a hint for worker_yield */
+        interactive_open;   /* interactive jobs and batches to take; a hint for worker_yield */
+    atomic_size_t awaiting; /* bulk jobs queued that do not give way; for worker_is_awaited */
     size_t scratch_bytes;
     int worker_count;
     int threads; /* workers that run: all, until the pool is closed */
@@ -111,17 +112,33 @@ static void count_open(struct pool *pool, enum lane lane, int change) {
         atomic_fetch_add_explicit(&pool->interactive_open, (size_t)change, memory_order_relaxed);
 }
 
-static struct pool_job *take_job(struct pool *pool, enum lane lane) {
-    struct lane_queue *queue = &pool->lanes[lane];
-    struct pool_job *job = queue->first;
-    queue->first = job->next;
-    if (!queue->first)
-        queue->last = NULL;
-    queue->queued--;
-    queue->running++;
-    if (lane == LANE_INTERACTIVE)
+/* The job has come into the lane's queue (+1), or left it (-1). */
+static void count_queued(struct pool *pool, enum lane lane, const struct pool_job *job,
+                         int change) {
+    pool->lanes[lane].queued += (size_t)change;
+    count_open(pool, lane, change);
+    if (lane == LANE_INTERACTIVE && change < 0)
         pool->left_ns = 0;
-    count_open(pool, lane, -1);
+    if (lane == LANE_BULK && !job->gives_way)
+        atomic_fetch_add_explicit(&pool->awaiting, (size_t)change, memory_order_relaxed);
+}
+
+/* Takes the lane's first job; or the first that does not give way, if there is one. */
+static struct pool_job *take_job(struct pool *pool, enum lane lane, bool that_gives_way) {
+    struct lane_queue *queue = &pool->lanes[lane];
+    struct pool_job *before = NULL, *job = queue->first;
+    for (; job && job->gives_way && !that_gives_way; job = job->next)
+        before = job;
+    if (!job)
+        return NULL;
+    if (before)
+        before->next = job->next;
+    else
+        queue->first = job->next;
+    if (queue->last == job)
+        queue->last = before;
+    queue->running++;
+    count_queued(pool, lane, job, -1);
     return job;
 }
 
@@ -171,20 +188,19 @@ static void run_tile(struct worker *worker, enum lane lane, struct batch *batch)
         pthread_cond_signal(&batch->finished);
 }
 
-static void run_job(struct worker *worker, enum lane lane) {
+static void run_job(struct worker *worker, enum lane lane, struct pool_job *job) {
     struct pool *pool = worker->pool;
-    struct pool_job *job = take_job(pool, lane);
     const enum lane outer = worker->lane;
-    const bool over_job = worker->drives;
+    const bool over_job = worker->drives, over_bulk = outer == LANE_BULK && lane != LANE_BULK;
     worker->lane = lane;
     worker->drives = true;
     pool->drivers += !over_job;
-    pool->bulk_stalled += outer == LANE_BULK;
+    pool->bulk_stalled += over_bulk;
     pthread_mutex_unlock(&pool->mutex);
     job->run(job, worker);
     pthread_mutex_lock(&pool->mutex);
     charge(worker, lane);
-    pool->bulk_stalled -= outer == LANE_BULK;
+    pool->bulk_stalled -= over_bulk;
     pool->drivers -= !over_job;
     worker->drives = over_job;
     worker->lane = outer;
@@ -205,7 +221,7 @@ static void run_unit(struct worker *worker, enum lane lane) {
     if (has_tile(pool, lane))
         run_tile(worker, lane, pool->lanes[lane].batches);
     else
-        run_job(worker, lane);
+        run_job(worker, lane, take_job(pool, lane, true));
     pool->interactive -= lane == LANE_INTERACTIVE;
 }
 
@@ -341,6 +357,23 @@ void worker_yield(struct worker *worker) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
+bool worker_is_awaited(const struct worker *worker) {
+    return atomic_load_explicit(&worker->pool->awaiting, memory_order_relaxed) > 0;
+}
+
+void worker_give_way(struct worker *worker) {
+    struct pool *pool = worker->pool;
+    if (!worker_is_awaited(worker))
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    struct pool_job *job = take_job(pool, LANE_BULK, false);
+    if (job) {
+        charge(worker, LANE_BULK);
+        run_job(worker, LANE_BULK, job);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 void *worker_scratch(struct worker *worker) {
     return worker->scratch;
 }
@@ -423,10 +456,7 @@ static struct pool_job *unlink_due(struct pool *pool, int64_t now_ns, bool all) 
                 job->next = NULL;
                 *tail = job;
                 tail = &job->next;
-                queue->queued--;
-                count_open(pool, (enum lane)lane, -1);
-                if (lane == LANE_INTERACTIVE)
-                    pool->left_ns = 0;
+                count_queued(pool, (enum lane)lane, job, -1);
             } else {
                 queue->last = job;
                 link = &job->next;
@@ -479,8 +509,7 @@ static void append_job(struct pool *pool, enum lane lane, struct pool_job *job) 
     else
         queue->first = job;
     queue->last = job;
-    queue->queued++;
-    count_open(pool, lane, +1);
+    count_queued(pool, lane, job, +1);
     announce(pool, lane == LANE_INTERACTIVE ? (size_t)pool->worker_count : 1); /* for its tiles */
 }
 

@@ -37,6 +37,7 @@ struct pool_job {
     /* Whether nobody waits for it any more; asked while it is queued and others are, with the pool
      * locked. NULL = never. */
     bool (*abandoned)(const struct pool_job *job);
+    bool gives_way;        /* a long one of the bulk lane: it calls worker_give_way now and then */
     int64_t deadline_ns;   /* on clock_now_ns(); 0 = none */
     int64_t queued_ns;     /* set by pool_submit */
     struct pool_job *next; /* the pool's */
@@ -72,6 +73,13 @@ bool pool_submit(struct pool *pool, enum lane lane, struct pool_job *job);
  * again later. The limit and the deadline do not apply to it any more. False when the pool is
  * closing: end at once. After true the job is no longer the caller's to touch. */
 bool worker_requeue(struct worker *worker, struct pool_job *job);
+
+/* For a job that gives way, so that those behind it in the bulk lane need not wait for its end. Its
+ * tiles ask from time to time whether a job waits that does not give way itself, and end early if
+ * so; the job then calls worker_give_way, outside of its tiles, which runs the first of them on top
+ * of it. Cheap when there is none. */
+bool worker_is_awaited(const struct worker *worker);
+void worker_give_way(struct worker *worker);
 
 /* Calls expire for every queued job whose deadline has passed or that is abandoned. To be called
  * now and then by some thread. */

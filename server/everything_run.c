@@ -156,6 +156,7 @@ bool everything_start(struct server *server, struct record *record, struct run *
     finding->job.run = run;
     finding->job.expire = expire;
     finding->job.abandoned = is_abandoned;
+    finding->job.gives_way = true;
     finding->job.deadline_ns = seconds_from_now(server->options->upload_deadline);
     if (pool_submit(server->pool, LANE_BULK, &finding->job))
         return true;

@@ -1,4 +1,5 @@
 /* The masks of one crop: batches of points, side by side on the workers. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,8 @@ struct crop_search {
     int side;
     size_t points;
     struct mask_list *found; /* one for each batch */
+    atomic_size_t begun;     /* batches */
+    atomic_bool pauses;      /* others wait for the workers: no more batches for now */
 };
 
 /* Filters by predicted IoU. A threshold of 0 lets all pass, whatever they are. */
@@ -228,13 +231,16 @@ static enum status search_points(const struct crop_search *at, struct search_slo
     return status;
 }
 
-static void search_batch(void *argument, size_t index, struct worker *worker) {
+/* The next batch, unless others wait for the workers and each has had one. */
+static void search_batch(void *argument, size_t tile, struct worker *worker) {
+    (void)tile;
     struct crop_search *at = argument;
     struct search *search = at->search;
     size_t points = 0;
     struct error error = {0};
-    if (!goes_on(search))
+    if (atomic_load(&at->pauses) || !goes_on(search))
         return;
+    const size_t index = atomic_fetch_add(&at->begun, 1);
     struct search_slot *slot = take_slot(search, &error);
     enum status status = STATUS_NO_MEMORY;
     if (slot) {
@@ -246,6 +252,17 @@ static void search_batch(void *argument, size_t index, struct worker *worker) {
         fail(search, status, &error);
     else
         tell(search, points);
+    if (worker_is_awaited(worker))
+        atomic_store(&at->pauses, true);
+}
+
+/* All batches, with others' jobs in between. */
+static void search_batches(struct crop_search *at, size_t batches, struct worker *worker) {
+    while (at->begun < batches && at->search->status == STATUS_OK) {
+        at->pauses = false;
+        worker_parallel_for(worker, batches - at->begun, search_batch, at);
+        worker_give_way(worker);
+    }
 }
 
 enum status search_crop(struct search *search, struct worker *worker, const struct crop *crop,
@@ -261,7 +278,7 @@ enum status search_crop(struct search *search, struct worker *worker, const stru
     at.found = calloc(batches, sizeof *at.found);
     bool memory = at.terms && at.found;
     if (memory)
-        worker_parallel_for(worker, batches, search_batch, &at);
+        search_batches(&at, batches, worker);
     for (size_t i = 0; at.found && i < batches; i++) {
         memory = memory && mask_list_append(found, &at.found[i]);
         mask_list_free(&at.found[i]);

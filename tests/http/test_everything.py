@@ -251,6 +251,13 @@ class Unattended(EverythingCase):
         self.assertEqual(len(self.segment("disc", {"points": [[320, 200]]})), 1)
         self.end_runs()
 
+    def test_uploads_go_in_between(self):
+        self.begin(LONG)
+        self.upload("other", images.disc(1))  # encoded
+        self.upload("another", images.disc(2))
+        self.assertEqual(self.look()["status"], "running")
+        self.end_runs()
+
     def test_the_latest_is_shown(self):
         self.run_it({"points_per_side": 1})
         self.run_it({"points_per_side": 2})

@@ -290,6 +290,60 @@ START_TEST(limits_and_deadlines_hold_for_new_jobs_only) {
 }
 END_TEST
 
+/* ---- giving way -------------------------------------------------------------------------- */
+
+static void give_way(struct test_job *job, struct worker *worker) {
+    struct test_job *others = job->argument;
+    ck_assert(!worker_is_awaited(worker));
+    worker_give_way(worker);
+    for (int i = 0; i < 3; i++)
+        ck_assert(submit(job->pool, LANE_BULK, &others[i]));
+    ck_assert(submit(job->pool, LANE_INTERACTIVE, &others[3]));
+    for (char note = '1'; note <= '4'; note++) {
+        journal_note(&journal, note);
+        ck_assert_int_eq(worker_is_awaited(worker), note < '3');
+        worker_give_way(worker);
+        worker_yield(worker);
+    }
+    gate_add(job->ended, 1);
+}
+
+/* Only to jobs that do not do so themselves, one at a time, although one runs at a time. */
+START_TEST(a_long_job_gives_way_to_short_ones) {
+    struct pool_options options = {
+        .workers = 1, .queue_limit = {9, 9}, .running_limit = {[LANE_BULK] = 1}};
+    struct pool *pool;
+    struct test_job others[4] = {job_of('m', NULL, NULL), job_of('s', NULL, NULL),
+                                 job_of('t', NULL, NULL), job_of('p', NULL, NULL)};
+    struct test_job job = job_of('l', give_way, others);
+    job.job.gives_way = others[0].job.gives_way = true;
+    ck_assert_int_eq(pool_create(&options, &pool, NULL), STATUS_OK);
+    ck_assert(submit(pool, LANE_BULK, &job));
+    finish(pool, 5, "l1sp2t34m");
+}
+END_TEST
+
+/* A job that has left the queue by its deadline is not awaited any more; the queue stays whole. */
+START_TEST(nobody_gives_way_to_what_has_expired) {
+    struct pool_options options = {.workers = 1, .queue_limit = {9, 9}};
+    struct pool *pool;
+    struct blocker blocker;
+    struct test_job late = job_of('x', NULL, NULL), other = job_of('o', give_way, NULL);
+    struct test_job others[4] = {job_of('m', NULL, NULL), job_of('s', NULL, NULL),
+                                 job_of('t', NULL, NULL), job_of('p', NULL, NULL)};
+    late.job.deadline_ns = 1;
+    other.argument = others;
+    others[0].job.gives_way = other.job.gives_way = true;
+    ck_assert_int_eq(pool_create(&options, &pool, NULL), STATUS_OK);
+    blocker_start(&blocker, pool, LANE_BULK);
+    ck_assert(submit(pool, LANE_BULK, &other));
+    ck_assert(submit(pool, LANE_BULK, &late));
+    pool_expire(pool, 2);
+    blocker_open(&blocker);
+    finish(pool, 6, "!xo1sp2t34m");
+}
+END_TEST
+
 /* ---- how many at once -------------------------------------------------------------------- */
 
 struct crowd {
@@ -357,6 +411,8 @@ Suite *parallel_lanes_suite(void) {
     tcase_add_test(cases, an_interactive_job_that_yields_goes_on);
     tcase_add_loop_test(cases, requeued_jobs_take_turns, 0, LANE_COUNT);
     tcase_add_test(cases, limits_and_deadlines_hold_for_new_jobs_only);
+    tcase_add_test(cases, a_long_job_gives_way_to_short_ones);
+    tcase_add_test(cases, nobody_gives_way_to_what_has_expired);
     tcase_add_test(cases, running_limits_hold);
     suite_add_tcase(suite, cases);
     return suite;
