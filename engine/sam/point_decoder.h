@@ -2,18 +2,20 @@
  * is mask_decoder's, up to rounding, for less than half of its multiply-adds.
  *
  * Without a prior mask the image side is the same for all points until the tokens add to it, and
- * what they add is of few dimensions: t tokens in 8 heads, so 8t = 56 columns T, mixed by a softmax
- * a over the tokens of each head. With e the embedding, E = e centred over its channels, and T
- * centred likewise, the keys after the first layer are
+ * what they add is of few dimensions: 8 heads of t = 7 tokens, so 56 columns T, mixed by a softmax
+ * a over the tokens of each head. As a head's softmax sums to one, its last token's column can be
+ * taken from its others and added, as every constant, to the first head's: 49 columns are left.
+ * With e the embedding, E = e centred over its channels, and T centred likewise, the keys after the
+ * first layer are
  *
  *   g (E + T a) s + b,   s^-2 = (|E|^2 + 2 (E T) a + a (T T) a) / 256 + epsilon,
  *
  * where g and b are the norm's. So nothing of 256 channels needs to be made for a point: s comes
- * from a product of 56 x 56, and what the layers ask of the keys, W keys, from W (g E), which is
- * the image's own and kept (struct point_terms), and from W (g T), of 56 x 56 again with a
- * token's question. The second layer adds 56 more columns to it in the same way, whose constants
- * go to the first head's, for its softmax sums to one. The first transposed convolution is linear
- * in the keys too, so a mask that is wanted is upscaled from the 112 numbers of each position.
+ * from a product of 49 x 49, and what the layers ask of the keys, W keys, from W (g E), which is
+ * the image's own and kept (struct point_terms), and from W (g T), of 56 x 49 with the tokens'
+ * questions. The second layer adds 49 more columns to it in the same way. The first transposed
+ * convolution is linear in the keys too, so a mask that is wanted is upscaled from the 98 numbers
+ * of each position.
  *
  * Points go in batches, side by side on the token side, where reading the weights takes longest. */
 #ifndef ENGINE_SAM_POINT_DECODER_H

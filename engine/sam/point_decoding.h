@@ -9,12 +9,18 @@
 enum {
     POINT_TOKENS = 1 + SAM_MASK_TOKENS + 2,
     POINT_ROWS = SAM_HEADS * POINT_TOKENS, /* one for each head and token */
-    LAST_TOKENS = SAM_MASK_TOKENS,         /* the IoU's and the three masks' */
+    /* The columns of a mix: by tokens, then heads, but of the last token only the first head's. */
+    MIX_ROWS = SAM_HEADS * (POINT_TOKENS - 1) + 1,
+    LAST_TOKENS = SAM_MASK_TOKENS, /* the IoU's and the three masks' */
     LAST_ROWS = SAM_HEADS * LAST_TOKENS,
     PADDED_ROWS = 64,
     POINT_GROUP =
         4, /* points whose tiles take turns: as many as the second-level cache has room for */
     ROWS_PANEL = POINT_ROWS * POSITIONS,
+    /* Where the last pass has its rows of what it takes of the first layer's mix. */
+    LAST_BOTH = POINT_ROWS,
+    LAST_M = LAST_BOTH + MIX_ROWS,
+    LAST_OF_FIRST = LAST_M + LAST_ROWS,
 };
 
 _Static_assert(PADDED_ROWS % POSITIONS == 0 && PADDED_ROWS >= POINT_ROWS, "whole panels of rows");
@@ -50,15 +56,15 @@ struct point_terms {
 struct gathering {
     float max[POINT_ROWS], sum[POINT_ROWS];
     float values[POINT_TOKENS * SAM_CROSS_DIM];
-    float mixed[SAM_LAYERS][POINT_ROWS * PADDED_ROWS]; /* of each layer's mix: [row of it][row] */
+    float mixed[SAM_LAYERS][MIX_ROWS * PADDED_ROWS]; /* of each layer's mix: [row of it][row] */
 };
 
-/* One point. Rows are heads by tokens; a square has PADDED_ROWS columns. */
+/* One point. Questions are by heads, then tokens; a square has PADDED_ROWS columns. */
 struct point {
-    /* The columns T of both layers, as rows; each as the norm that comes next sees it. */
-    float first[POINT_ROWS * SAM_DIM];   /* times the first norm's weight */
-    float centred[POINT_ROWS * SAM_DIM]; /* the same, centred */
-    float second[POINT_ROWS * SAM_DIM];
+    /* The columns T of both layers' mixes, as rows; each as the norm that comes next sees it. */
+    float first[MIX_ROWS * SAM_DIM];   /* times the first norm's weight */
+    float centred[MIX_ROWS * SAM_DIM]; /* the same, centred */
+    float second[MIX_ROWS * SAM_DIM];
     float asking[POINT_TOKENS * SAM_CROSS_DIM];   /* k of "image attends to tokens" */
     float values[POINT_TOKENS * SAM_CROSS_DIM];   /* v of it */
     float question[POINT_TOKENS * SAM_CROSS_DIM]; /* q of "tokens attend to image" */
@@ -67,7 +73,8 @@ struct point {
     float of_second[2 * POINT_ROWS * PADDED_ROWS];
     struct gathering gathering;
     /* Of each position: the mix a of both layers, the first times its scale, in panels of
-     * POINT_ROWS; the scales s; the sum of squares before the second layer adds to it. */
+     * POINT_ROWS, by tokens, then heads; the scales s; the sum of squares before the second layer
+     * adds to it. */
     float mix[SAM_LAYERS][SAM_GRID * POINT_ROWS];
     float scale[SAM_LAYERS][SAM_GRID];
     float square[SAM_GRID];
@@ -86,7 +93,8 @@ struct point_memory {
     struct point points[POINT_BATCH];
     struct point_tile tile;
     struct upscaled upscaled;
-    float rows[POINT_ROWS * SAM_DIM], columns[SAM_DIM * PADDED_ROWS]; /* scratch */
+    float rows[POINT_ROWS * SAM_DIM], turned[POINT_ROWS * SAM_DIM]; /* scratch */
+    float columns[SAM_DIM * PADDED_ROWS];                           /* the same */
     float upscaling[SAM_LAYERS][SAM_DIM * PADDED_ROWS];
     float logits[SAM_MASK_TOKENS * SAM_MASK_VALUES];
     struct decoding job;

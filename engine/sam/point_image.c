@@ -9,14 +9,14 @@ _Static_assert(CROSS_HEAD == 16, "SCORE_SCALE is this one's");
 
 /* ---- products ---------------------------------------------------------------------------- */
 
-/* y = square x, for a panel of a mix. */
+/* y = rows of a square times x, for a panel of a mix. */
 static void apply(const struct kernels *kernels, const float *square, size_t rows, const float *x,
                   float *y) {
     kernels->panel_product(&(struct panel_product){
         .a = square,
         .rows = rows,
         .a_stride = PADDED_ROWS,
-        .depth = POINT_ROWS,
+        .depth = MIX_ROWS,
         .pieces = 1,
         .b = x,
         .b_stride = POSITIONS,
@@ -26,9 +26,33 @@ static void apply(const struct kernels *kernels, const float *square, size_t row
     });
 }
 
-/* y, by rows: each head's channels of the tokens times those of a panel. */
+/* The same for some squares of POINT_ROWS that are upper triangles: by stripes, each from its
+ * diagonal on. */
+static void apply_triangles(const struct kernels *kernels, const float *squares, size_t count,
+                            const float *x, float *y) {
+    enum { STRIPE = 12 };
+    for (size_t row = 0; row + STRIPE <= MIX_ROWS; row += STRIPE)
+        kernels->panel_product(&(struct panel_product){
+            .a = squares + row * PADDED_ROWS + row,
+            .rows = row + 2 * STRIPE <= MIX_ROWS ? (size_t)STRIPE : MIX_ROWS - row,
+            .a_stride = PADDED_ROWS,
+            .depth = MIX_ROWS - row,
+            .pieces = 1,
+            .b = x + row * POSITIONS,
+            .b_stride = POSITIONS,
+            .panels = 1,
+            .c = y + row * POSITIONS,
+            .c_stride = POSITIONS,
+            .groups = count,
+            .a_group = POINT_ROWS * PADDED_ROWS,
+            .c_group = ROWS_PANEL,
+        });
+}
+
+/* Each head's channels of the tokens times those of a panel; tokens and heads of y are that far
+ * apart. */
 static void meet(const struct kernels *kernels, const float *tokens, size_t count,
-                 const float *panel, float *y, size_t y_stride) {
+                 const float *panel, float *y, size_t y_token, size_t y_head) {
     kernels->panel_product(&(struct panel_product){
         .a = tokens,
         .rows = count,
@@ -39,20 +63,30 @@ static void meet(const struct kernels *kernels, const float *tokens, size_t coun
         .b_stride = POSITIONS,
         .panels = 1,
         .c = y,
-        .c_stride = y_stride,
+        .c_stride = y_token,
         .groups = SAM_HEADS,
         .a_group = CROSS_HEAD,
         .b_group = CROSS_HEAD * POSITIONS,
-        .c_group = count * y_stride,
+        .c_group = y_head,
     });
 }
 
+/* By heads, then tokens: scores, whose rows are so far apart. */
+static void score(const struct kernels *kernels, const float *question, size_t count,
+                  const float *panel, float *scores, size_t stride) {
+    meet(kernels, question, count, panel, scores, stride, count * stride);
+}
+
+/* By tokens, then heads: a mix, or what is to be multiplied with one. */
+static void meet_mix(const struct kernels *kernels, const float *tokens, const float *panel,
+                     float *mix) {
+    meet(kernels, tokens, POINT_TOKENS, panel, mix, SAM_HEADS * POSITIONS, POSITIONS);
+}
+
 /* Softmax over each head's tokens. */
-static void soften(const struct kernels *kernels, float *scores) {
+static void soften(const struct kernels *kernels, float *mix) {
     static const float none[POINT_TOKENS];
-    for (size_t head = 0; head < SAM_HEADS; head++)
-        kernels->softmax_columns(scores + head * POINT_TOKENS * POSITIONS, POINT_TOKENS, POSITIONS,
-                                 SCORE_SCALE, none);
+    kernels->softmax_columns(mix, POINT_TOKENS, SAM_HEADS * POSITIONS, SCORE_SCALE, none);
 }
 
 /* 1 / sqrt(variance + epsilon), from the sum of squares over the channels. */
@@ -69,7 +103,7 @@ static void keep(struct gathering *found, size_t row, size_t tokens, int layers,
     for (size_t i = 0; i < CROSS_HEAD; i++)
         values[i] *= kept;
     for (int layer = 0; layer < layers; layer++)
-        for (size_t i = 0; i < POINT_ROWS; i++)
+        for (size_t i = 0; i < MIX_ROWS; i++)
             found->mixed[layer][i * PADDED_ROWS + row] *= kept;
     found->sum[row] *= kept;
 }
@@ -121,7 +155,7 @@ static void gather_mix(const struct kernels *kernels, const float *weights, size
                        const float *mix, float *gathered) {
     kernels->panel_product(&(struct panel_product){
         .a = mix,
-        .rows = POINT_ROWS,
+        .rows = MIX_ROWS,
         .a_stride = POSITIONS,
         .depth = POSITIONS,
         .pieces = TILE_PANELS,
@@ -179,8 +213,8 @@ static void project(const struct kernels *kernels, const struct projected_keys *
 }
 
 static void ask_first(const struct point_job *points, size_t index, size_t panel, float *scores) {
-    meet(points->job->kernels, points->at->points[index].question, POINT_TOKENS,
-         points->terms->first_k + panel * CROSS_PANEL, scores, TILE_POSITIONS);
+    score(points->job->kernels, points->at->points[index].question, POINT_TOKENS,
+          points->terms->first_k + panel * CROSS_PANEL, scores, TILE_POSITIONS);
 }
 
 /* The first layer's mix a of a panel and the scale s of its norm; then the second layer's scores,
@@ -193,27 +227,27 @@ static void ask_second(const struct point_job *points, size_t index, size_t pane
     const size_t first = panel * POSITIONS, to = panel * CROSS_PANEL;
     float *mix = point->mix[0] + panel * ROWS_PANEL, *scale = point->scale[0] + first;
     float with[POSITIONS], own[POSITIONS], square[POSITIONS];
-    meet(kernels, point->asking, POINT_TOKENS, terms->first_q + to, mix, POSITIONS);
+    meet_mix(kernels, point->asking, terms->first_q + to, mix);
     soften(kernels, mix);
-    apply(kernels, point->of_first, 3 * POINT_ROWS, mix, at->of_first);
+    apply_triangles(kernels, point->of_first, 2, mix, at->of_first);
+    apply(kernels, point->of_first + 2 * POINT_ROWS * PADDED_ROWS, POINT_ROWS, mix,
+          at->of_first + 2 * ROWS_PANEL);
 
-    meet(kernels, point->values, POINT_TOKENS, terms->first_with_tokens + to, at->with_tokens,
-         POSITIONS);
+    meet_mix(kernels, point->values, terms->first_with_tokens + to, at->with_tokens);
     kernels->panel_dot(mix, at->with_tokens, POINT_ROWS, with);
-    kernels->panel_dot(mix, at->of_first, POINT_ROWS, own);
+    kernels->panel_dot(mix, at->of_first, MIX_ROWS, own);
     for (size_t i = 0; i < POSITIONS; i++)
         square[i] = terms->first_square[first + i] + 2 * with[i] + own[i];
     make_scale(square, scale);
-    meet(kernels, point->values, POINT_TOKENS, terms->again_with_tokens + to, at->with_tokens,
-         POSITIONS);
+    meet_mix(kernels, point->values, terms->again_with_tokens + to, at->with_tokens);
     kernels->panel_dot(mix, at->with_tokens, POINT_ROWS, with);
-    kernels->panel_dot(mix, at->of_first + ROWS_PANEL, POINT_ROWS, own);
+    kernels->panel_dot(mix, at->of_first + ROWS_PANEL, MIX_ROWS, own);
     for (size_t i = 0; i < POSITIONS; i++)
         point->square[first + i] = terms->second_square[first + i] + 2 * with[i] + own[i];
 
-    kernels->panel_scale(mix, POINT_ROWS, scale, NULL, mix, POSITIONS);
+    kernels->panel_scale(mix, MIX_ROWS, scale, NULL, mix, POSITIONS);
     project(kernels, &terms->second_k, panel, scale, at->keys);
-    meet(kernels, point->question, POINT_TOKENS, at->keys, at->scores_panel, POSITIONS);
+    score(kernels, point->question, POINT_TOKENS, at->keys, at->scores_panel, POSITIONS);
     kernels->panel_scale(at->of_first + 2 * ROWS_PANEL, POINT_ROWS, scale, at->scores_panel, scores,
                          TILE_POSITIONS);
 }
@@ -229,32 +263,33 @@ static void ask_last(const struct point_job *points, size_t index, size_t panel,
     const size_t first = panel * POSITIONS, to = panel * CROSS_PANEL;
     const float *before = point->scale[0] + first;
     float *mix = point->mix[1] + panel * ROWS_PANEL, *scale = point->scale[1] + first;
-    float with[POSITIONS], own[POSITIONS], square[POSITIONS], both[POSITIONS];
-    apply(kernels, point->of_first, 2 * POINT_ROWS + LAST_ROWS, point->mix[0] + panel * ROWS_PANEL,
+    float with[POSITIONS], both[POSITIONS], own[POSITIONS], square[POSITIONS];
+    apply(kernels, point->of_first, LAST_OF_FIRST, point->mix[0] + panel * ROWS_PANEL,
           at->of_first);
     project(kernels, &terms->second_q, panel, before, at->keys);
-    meet(kernels, point->asking, POINT_TOKENS, at->keys, mix, POSITIONS);
+    meet_mix(kernels, point->asking, at->keys, mix);
     kernels->add(mix, at->of_first, mix, ROWS_PANEL);
     soften(kernels, mix);
-    apply(kernels, point->of_second, POINT_ROWS + LAST_ROWS, mix, at->of_second);
+    float *of_mix = at->of_second + ROWS_PANEL;
+    apply_triangles(kernels, point->of_second, 1, mix, at->of_second);
+    apply(kernels, point->of_second + POINT_ROWS * PADDED_ROWS, LAST_ROWS, mix, of_mix);
 
-    meet(kernels, point->values, POINT_TOKENS, terms->second_with_tokens + to, at->with_tokens,
-         POSITIONS);
-    kernels->panel_scale(at->with_tokens, POINT_ROWS, before, at->of_first + ROWS_PANEL,
-                         at->with_tokens, POSITIONS);
+    meet_mix(kernels, point->values, terms->second_with_tokens + to, at->with_tokens);
     kernels->panel_dot(mix, at->with_tokens, POINT_ROWS, with);
-    kernels->panel_dot(mix, at->of_second, POINT_ROWS, own);
-    for (size_t i = 0; i < POSITIONS; i++)
+    kernels->panel_dot(mix, at->of_first + LAST_BOTH * POSITIONS, MIX_ROWS, both);
+    kernels->panel_dot(mix, at->of_second, MIX_ROWS, own);
+    for (size_t i = 0; i < POSITIONS; i++) {
+        const float with_image = with[i] + terms->with_shift[first + i];
         square[i] = before[i] * before[i] * point->square[first + i] +
-                    2 * (before[i] * terms->with_shift[first + i] + with[i]) + own[i];
+                    2 * (before[i] * with_image + both[i]) + own[i];
+    }
     make_scale(square, scale);
 
     for (size_t i = 0; i < POSITIONS; i++)
         both[i] = before[i] * scale[i];
     project(kernels, &terms->last_k, panel, both, at->keys);
-    meet(kernels, point->question, LAST_TOKENS, at->keys, at->scores_panel, POSITIONS);
-    float *of_mix = at->of_second + ROWS_PANEL;
-    kernels->add(at->of_first + 2 * ROWS_PANEL, of_mix, of_mix, LAST_ROWS * POSITIONS);
+    score(kernels, point->question, LAST_TOKENS, at->keys, at->scores_panel, POSITIONS);
+    kernels->add(at->of_first + LAST_M * POSITIONS, of_mix, of_mix, LAST_ROWS * POSITIONS);
     kernels->panel_scale(of_mix, LAST_ROWS, scale, at->scores_panel, scores, TILE_POSITIONS);
 }
 
@@ -307,7 +342,7 @@ static void upscale_panel(const struct point_job *points, const struct point *po
     struct panel_product product = {
         .rows = SAM_DIM,
         .a_stride = PADDED_ROWS,
-        .depth = POINT_ROWS,
+        .depth = MIX_ROWS,
         .pieces = 1,
         .b_stride = POSITIONS,
         .panels = 1,

@@ -7,7 +7,7 @@
 /* ---- rows -------------------------------------------------------------------------------- */
 
 static void scale_rows(float *rows, const float *weight) {
-    for (size_t row = 0; row < POINT_ROWS; row++)
+    for (size_t row = 0; row < MIX_ROWS; row++)
         for (size_t c = 0; c < SAM_DIM; c++)
             rows[row * SAM_DIM + c] *= weight[c];
 }
@@ -19,7 +19,7 @@ static void shift_rows(float *rows, size_t count, const float *shift) {
 }
 
 static void centre_rows(float *rows) {
-    for (size_t row = 0; row < POINT_ROWS; row++) {
+    for (size_t row = 0; row < MIX_ROWS; row++) {
         float mean = 0;
         for (size_t c = 0; c < SAM_DIM; c++)
             mean += rows[row * SAM_DIM + c];
@@ -29,12 +29,31 @@ static void centre_rows(float *rows) {
     }
 }
 
-/* square = a b^T, for some rows of a and the POINT_ROWS of b. */
+/* The columns of a mix, from those of all heads and tokens, in that order; and what is to be added
+ * wherever the first head's softmax adds up to one. */
+static void mix_columns(const float *all, const float *shift, float *columns) {
+    float constant[SAM_DIM] = {0};
+    const float *last = all + (POINT_TOKENS - 1) * SAM_DIM; /* of the first head */
+    if (shift)
+        memcpy(constant, shift, sizeof constant);
+    for (size_t head = 1; head < SAM_HEADS; head++)
+        for (size_t c = 0; c < SAM_DIM; c++)
+            constant[c] += last[head * POINT_TOKENS * SAM_DIM + c];
+    for (size_t row = 0; row < MIX_ROWS; row++) {
+        const size_t token = row / SAM_HEADS, head = row % SAM_HEADS;
+        const float *from = all + (head * POINT_TOKENS + token) * SAM_DIM;
+        const float *less = last + head * POINT_TOKENS * SAM_DIM;
+        for (size_t c = 0; c < SAM_DIM; c++)
+            columns[row * SAM_DIM + c] = head == 0 ? from[c] + constant[c] : from[c] - less[c];
+    }
+}
+
+/* square = a b^T, for some rows of a and the MIX_ROWS of b. */
 static void multiply(const struct point_job *points, const float *a, size_t rows, const float *b,
                      float *square) {
     const struct kernels *kernels = points->job->kernels;
-    float *columns = points->at->columns; /* beyond POINT_ROWS: whatever */
-    kernels->transpose(b, SAM_DIM, POINT_ROWS, SAM_DIM, columns, PADDED_ROWS);
+    float *columns = points->at->columns; /* beyond MIX_ROWS: whatever */
+    kernels->transpose(b, SAM_DIM, MIX_ROWS, SAM_DIM, columns, PADDED_ROWS);
     kernels->panel_product(&(struct panel_product){
         .a = a,
         .rows = rows,
@@ -49,6 +68,14 @@ static void multiply(const struct point_job *points, const float *a, size_t rows
         .c_stride = PADDED_ROWS,
         .c_panel = POSITIONS,
     });
+}
+
+/* square = a a^T for the MIX_ROWS of a, as an upper triangle that gives the same quadratic form. */
+static void multiply_itself(const struct point_job *points, const float *a, float *square) {
+    multiply(points, a, MIX_ROWS, a, square);
+    for (size_t row = 0; row < MIX_ROWS; row++)
+        for (size_t column = 0; column < MIX_ROWS; column++)
+            square[row * PADDED_ROWS + column] *= column < row ? 0.0f : column > row ? 2.0f : 1.0f;
 }
 
 /* One point's part of what is by tokens. */
@@ -93,7 +120,7 @@ static void normalise(struct gathering *gathering, size_t tokens) {
         for (size_t c = 0; c < CROSS_HEAD; c++)
             gathering->values[token * SAM_CROSS_DIM + head * CROSS_HEAD + c] *= share;
         for (int layer = 0; layer < SAM_LAYERS; layer++)
-            for (size_t i = 0; i < POINT_ROWS; i++)
+            for (size_t i = 0; i < MIX_ROWS; i++)
                 gathering->mixed[layer][i * PADDED_ROWS + row] *= share;
     }
 }
@@ -104,12 +131,12 @@ static void add_mixed(const struct point_job *points, const float *mixed, const 
     const struct kernels *kernels = points->job->kernels;
     const size_t count = SAM_HEADS * points->job->tokens;
     float by_row[POINT_ROWS * PADDED_ROWS];
-    kernels->transpose(mixed, PADDED_ROWS, POINT_ROWS, count, by_row, PADDED_ROWS);
+    kernels->transpose(mixed, PADDED_ROWS, MIX_ROWS, count, by_row, PADDED_ROWS);
     kernels->panel_product(&(struct panel_product){
         .a = by_row,
         .rows = count,
         .a_stride = PADDED_ROWS,
-        .depth = POINT_ROWS,
+        .depth = MIX_ROWS,
         .pieces = 1,
         .b = columns,
         .b_stride = SAM_DIM,
@@ -175,8 +202,7 @@ void point_prepare_last(const struct point_job *points) {
     for (size_t i = 0; i < points->job->prompts; i++) {
         struct point *point = &points->at->points[i];
         const float *rows = fold_question(points, i, attention);
-        multiply(points, rows, LAST_ROWS, point->centred,
-                 point->of_first + 2 * POINT_ROWS * PADDED_ROWS);
+        multiply(points, rows, LAST_ROWS, point->centred, point->of_first + LAST_M * PADDED_ROWS);
         multiply(points, rows, LAST_ROWS, point->second,
                  point->of_second + POINT_ROWS * PADDED_ROWS);
     }
@@ -205,14 +231,23 @@ void point_prepare_spreading(const struct point_job *points) {
     for (size_t i = 0; i < points->job->prompts; i++) {
         struct point *point = &points->at->points[i];
         decoder_fold_out_of_rows(points->job, point->values, &layer->image_to_token.out.packed,
-                                 point->first);
+                                 points->at->rows);
+        mix_columns(points->at->rows, NULL, point->first);
         centre_rows(point->first);
-        multiply(points, point->first, POINT_ROWS, point->first, point->of_first);
+        multiply_itself(points, point->first, point->of_first);
         scale_rows(point->first, layer->norm4.weight);
         memcpy(point->centred, point->first, sizeof point->centred);
         centre_rows(point->centred);
-        multiply(points, point->centred, POINT_ROWS, point->centred,
-                 point->of_first + POINT_ROWS * PADDED_ROWS);
+        multiply_itself(points, point->centred, point->of_first + POINT_ROWS * PADDED_ROWS);
+    }
+}
+
+/* Rows by heads, then tokens -> by tokens, then heads. */
+static void turn_rows(const float *rows, float *turned) {
+    for (size_t row = 0; row < POINT_ROWS; row++) {
+        const size_t head = row / POINT_TOKENS, token = row % POINT_TOKENS;
+        memcpy(turned + (token * SAM_HEADS + head) * SAM_DIM, rows + row * SAM_DIM,
+               SAM_DIM * sizeof *rows);
     }
 }
 
@@ -223,14 +258,15 @@ void point_prepare_spreading_again(const struct point_job *points) {
         struct point *point = &points->at->points[i];
         float *rows = points->at->rows;
         decoder_fold_into_rows(points->job, point->asking, &layer->image_to_token.q.plain, rows);
-        multiply(points, rows, POINT_ROWS, point->first, point->of_first);
+        turn_rows(rows, points->at->turned);
+        multiply(points, points->at->turned, POINT_ROWS, point->first, point->of_first);
         decoder_fold_out_of_rows(points->job, point->values, &layer->image_to_token.out.packed,
-                                 point->second);
-        shift_rows(point->second, POINT_TOKENS, points->terms->shift); /* of the first head */
+                                 rows);
+        mix_columns(rows, points->terms->shift, point->second);
         centre_rows(point->second);
-        multiply(points, point->second, POINT_ROWS, point->second, point->of_second);
-        multiply(points, point->second, POINT_ROWS, point->centred,
-                 point->of_first + POINT_ROWS * PADDED_ROWS);
+        multiply_itself(points, point->second, point->of_second);
+        multiply(points, point->second, MIX_ROWS, point->centred,
+                 point->of_first + LAST_BOTH * PADDED_ROWS);
         scale_rows(point->centred, layer->norm4.weight);
         scale_rows(point->second, layer->norm4.weight);
     }
