@@ -21,17 +21,17 @@ void compat_answer(struct request *request, char *body) {
     request_answer(request, &answer);
 }
 
+/* Ends the errand, which may hold the problem itself. */
 static void refuse(struct errand *errand, const struct problem *problem) {
-    struct request *request = errand->request;
     const struct segment_form *form = errand->form;
+    if (form)
+        form->refuse(errand->request, problem);
+    else
+        request_refuse(errand->request, problem);
     compat_request_free(&errand->common);
     if (form && form->release)
         form->release(errand->context);
     free(errand);
-    if (form)
-        form->refuse(request, problem);
-    else
-        request_refuse(request, problem);
 }
 
 /* Ends the errand: the prompts, for an image of this size, go on. NULL: it is answered. */

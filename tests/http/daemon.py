@@ -113,7 +113,8 @@ class Daemon:
 
     def last_words(self):
         self.read_log()
-        lines = self.strays[-20:] + [json.dumps(event) for event in self.events[-2:]]
+        reports = [line for line in self.strays if "ERROR:" in line or "SUMMARY:" in line]
+        lines = reports + self.strays[:20] + [json.dumps(event) for event in self.events[-2:]]
         return "the log ends: " + " | ".join(lines)
 
     # ---- the process

@@ -237,7 +237,7 @@ class Store(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def store():
     server = http.server.ThreadingHTTPServer((HOST, 0), Store)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     Store.hurry.clear()
     try:
@@ -261,12 +261,7 @@ class Fetching(CompatCase):
             cls.flags = ("--fetch-base", f"http://{HOST}:{cls.store_port}/", "--fetch-token-file",
                          token, "--fetch-timeout", "2", "--max-body", "200000")
             super().setUpClass()
-            cls.stack = stack.pop_all()
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        cls.stack.close()
+            cls.addClassCleanup(stack.pop_all().close)  # whatever becomes of the daemon
 
     def setUp(self):
         super().setUp()
