@@ -297,6 +297,11 @@ static void expire_import(struct pool_job *job) {
 
 void handle_embedding_put(struct request *request) {
     struct server *server = request->server;
+    if (!image_id_valid(request->image_id)) {
+        request_refuse_with(request, PROBLEM_INVALID_REQUEST,
+                            "the ID in the path must match " IMAGE_ID_PATTERN);
+        return;
+    }
     struct import *import = calloc(1, sizeof *import);
     if (!import) {
         request_refuse_with(request, PROBLEM_INTERNAL, "out of memory");

@@ -179,6 +179,13 @@ class Import(EmbeddingCase):
         metadata, _ = tensors.read(self.export("second").body)
         self.assertEqual(metadata["image_id"], "second")
 
+    def test_an_id_that_no_image_may_have(self):
+        """It would stand in headers, and be a cursor that no list takes."""
+        self.upload("fine", images.disc(13))
+        data = self.export("fine").body
+        for wrong in ("a%22b", "%20", "x%0Ay", "%FF", "..", "-x"):
+            self.refused(self.put(wrong, data), "invalid-request")
+
     def test_the_id_holds_another_image(self):
         self.upload("holder", images.disc(3))
         self.upload("guest", images.disc(4))
