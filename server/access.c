@@ -55,8 +55,19 @@ static bool has_key(struct request *request, struct key *key) {
 
 /* ---- who calls --------------------------------------------------------------------------- */
 
+static enum MHD_Result keep_forwarded(void *user, enum MHD_ValueKind kind, const char *name,
+                                      const char *value) {
+    (void)kind;
+    const char **last = user;
+    if (value && strcasecmp(name, "X-Forwarded-For") == 0)
+        *last = value;
+    return MHD_YES;
+}
+
+/* Of several lines the last: a proxy may leave the client's own as it is, and add one below. */
 static void note_caller(struct request *request) {
-    const char *forwarded = request_header(request, "X-Forwarded-For");
+    const char *forwarded = NULL;
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, keep_forwarded, &forwarded);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     request->caller = caller_of(info ? info->client_addr : NULL);

@@ -180,6 +180,16 @@ class Rates(DaemonCase):
         event = self.daemon.find("request", client="192.0.2.2")
         self.assertIn(len(event), (5, 6))
 
+    def test_by_the_last_line(self):
+        """Some proxies leave the client's line as it is, and add one of their own."""
+        connection, statuses = self.raw(), []
+        for made_up in range(20):
+            connection.send(client.head("GET", "/v1/models",
+                                        f"X-Forwarded-For: 198.51.100.{made_up}",
+                                        "x-forwarded-for: 192.0.2.9"))
+            statuses.append(connection.answer().status)
+        self.assertIn(429, statuses)
+
     def test_what_is_counted(self):
         who = {"X-Forwarded-For": "192.0.2.3"}
         self.assertIn(self.burst(who, path="/nothing"), (4, 5))
