@@ -167,6 +167,19 @@ static bool has_part(CURLU *address, CURLUPart part) {
     return there;
 }
 
+/* Of the base's scheme too: who asks for http where the base has https must not get to hear the
+ * token on the way. */
+static bool gets_token(const struct fetch_rules *rules, CURLU *address, const char *host) {
+    char *scheme = NULL, *wanted = NULL;
+    const bool same = rules->base && strcasecmp(host, rules->base_host) == 0 &&
+                      curl_url_get(address, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                      curl_url_get(rules->base, CURLUPART_SCHEME, &wanted, 0) == CURLUE_OK &&
+                      strcasecmp(scheme, wanted) == 0;
+    curl_free(scheme);
+    curl_free(wanted);
+    return same;
+}
+
 static bool check(const struct fetch_rules *rules, CURLU *address, const char **authorization,
                   struct problem *problem) {
     bool is_default;
@@ -179,7 +192,7 @@ static bool check(const struct fetch_rules *rules, CURLU *address, const char **
     else if (!is_allowed(rules, host, is_default))
         problem_set(problem, PROBLEM_INVALID_REQUEST,
                     "images are not fetched from %.100s: it is not in fetch_hosts", host);
-    else if (rules->base_host && strcasecmp(host, rules->base_host) == 0)
+    else if (gets_token(rules, address, host))
         *authorization = rules->authorization;
     free(host);
     return problem->type == PROBLEM_NONE;

@@ -104,6 +104,7 @@ START_TEST(test_base_and_token) {
     assert_resolved(rules, "http://LS.example:8080/", wanted);
     assert_resolved(rules, "http://cdn.example/d.png", "http://cdn.example/d.png");
     assert_resolved(rules, "http://ls.example/", "");
+    assert_resolved(rules, "https://ls.example:8080/", "https://ls.example:8080/");
     assert_resolved(rules, "//evil.example/", "");
     fetch_rules_free(rules);
     unlink(path);
