@@ -97,13 +97,14 @@ void compat_embed_start(struct request *request, embedding_writer write, struct 
 
 void compat_embed_start_upload(struct request *request, embedding_writer write,
                                struct incoming *incoming) {
+    struct server *server = request->server;
     struct embedding_job *job = create(request, write);
     struct problem problem = {0};
     if (!job) {
-        incoming_free(request->server, incoming);
+        incoming_free(server, incoming);
         return;
     }
-    if (encode_claim(request->server, incoming, &job->waiter, &job->record, &problem))
+    if (encode_claim(server, incoming, &job->waiter, &job->record, &problem))
         return;
     if (job->record) {
         submit(job);
