@@ -126,7 +126,7 @@ static const char *const PART_NAMES[PARTS] = {"file", "id", "model", "prompt"};
 
 /* Finds the parts by their names; parts[i].bytes is NULL when PART_NAMES[i] is not there. */
 static void read_parts(const struct json_reader *reader, struct multipart *multipart,
-                       struct multipart_part parts[PARTS]) {
+                       bool with_prompt, struct multipart_part parts[PARTS]) {
     struct multipart_part part;
     const char *why = "";
     enum multipart_step step;
@@ -137,7 +137,8 @@ static void read_parts(const struct json_reader *reader, struct multipart *multi
         while (i < PARTS && strcmp(part.name, PART_NAMES[i]) != 0)
             i++;
         if (i == PARTS)
-            json_fault(reader, &path, "unknown part; there are file, id, model and prompt");
+            json_fault(reader, &path, "unknown part; there are %s",
+                       with_prompt ? "file, id, model and prompt" : "file, id and model");
         else if (parts[i].bytes)
             json_fault(reader, &path, "duplicate part");
         else
@@ -192,7 +193,7 @@ bool upload_parse_multipart(const char *content_type, uint8_t *body, size_t size
     const char *why;
     *upload = (struct upload){.bytes = body};
     if (multipart_begin(&multipart, content_type, body, size, &why))
-        read_parts(&reader, &multipart, parts);
+        read_parts(&reader, &multipart, with_prompt, parts);
     else
         problem_set(problem, PROBLEM_BAD_REQUEST, "%s", why);
     if (problem->type != PROBLEM_BAD_REQUEST)

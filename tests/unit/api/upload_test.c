@@ -327,6 +327,20 @@ START_TEST(test_faults_of_forms) {
 }
 END_TEST
 
+START_TEST(test_unknown_parts_are_told_the_known_ones) {
+    static const char *const lists[] = {"unknown part; there are file, id and model",
+                                        "unknown part; there are file, id, model and prompt"};
+    const char body[] = PART("file", "1") PART("prompt", "{}") PART("x", "") "--XX--";
+    for (int with_prompt = 0; with_prompt < 2; with_prompt++) {
+        struct upload upload;
+        struct problem problem;
+        ck_assert(!parse_form(body, sizeof body - 1, with_prompt, &upload, &problem));
+        ck_assert_str_eq(problem.faults[0].pointer, "/x");
+        ck_assert_str_eq(problem.faults[0].detail, lists[with_prompt]);
+    }
+}
+END_TEST
+
 START_TEST(test_broken_forms) {
     static const char *const bodies[] = {"", PART("file", "1"), "--XX\r\n", "{}",
                                          PART("wat", "1") PART("file", "1")};
@@ -356,6 +370,7 @@ Suite *upload_suite(void) {
     tcase_add_test(tests, test_large_image);
     tcase_add_test(tests, test_forms);
     tcase_add_test(tests, test_faults_of_forms);
+    tcase_add_test(tests, test_unknown_parts_are_told_the_known_ones);
     tcase_add_test(tests, test_broken_forms);
     suite_add_tcase(suite, tests);
     return suite;
