@@ -17,9 +17,8 @@ RUN make -j"$(nproc)" build models && strip build/maskd build/maskd-import
 FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        libcjson1 libcurl3-gnutls libexif12 libexpat1 libgnutls30 libinih1 libjpeg62-turbo libmicrohttpd12 libnettle8 \
-        libopenblas0-pthread \
-        libpng16-16 libunistring2 libwebp7 libwebpdemux2 \
+        ca-certificates libcjson1 libcurl3-gnutls libexif12 libexpat1 libgnutls30 libinih1 libjpeg62-turbo \
+        libmicrohttpd12 libnettle8 libopenblas0-pthread libpng16-16 libunistring2 libwebp7 libwebpdemux2 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin maskd
 COPY --from=build /src/build/maskd /usr/bin/maskd

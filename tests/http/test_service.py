@@ -72,5 +72,30 @@ class Compose(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
+class Image(unittest.TestCase):
+
+    def setUp(self):
+        listed = re.search(r"install -y --no-install-recommends \\\n(.*?)&&", read("Dockerfile"),
+                           re.DOTALL)[1]
+        self.packages = set(listed.replace("\\", "").split())
+
+    def test_certificates_for_what_is_fetched(self):
+        """libcurl3-gnutls only recommends them, and without them no https address is trusted."""
+        self.assertIn("ca-certificates", self.packages)
+
+    @unittest.skipUnless(shutil.which("dpkg-query") and shutil.which("objdump"), "not on Debian")
+    def test_every_library_is_installed(self):
+        headers = subprocess.run(["objdump", "-p", binary()], capture_output=True, text=True,
+                                 timeout=60, check=True).stdout
+        libraries = set(re.findall(r"NEEDED +(\S+)", headers))
+        found = subprocess.run(["dpkg-query", "-S", *(f"*/{name}" for name in libraries)],
+                               capture_output=True, text=True, timeout=60, check=False).stdout
+        there = {os.path.basename(path) for package, path
+                 in re.findall(r"^([^:\s]+)(?::\S+)?: (\S+)$", found, re.MULTILINE)
+                 if package in self.packages | {"libc6", "libgcc-s1"}}
+        missing = {name for name in libraries - there if not re.match(r"lib(a|t|ub)san\.", name)}
+        self.assertEqual(missing, set())
+
+
 if __name__ == "__main__":
     unittest.main()
