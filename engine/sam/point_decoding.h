@@ -36,7 +36,7 @@ struct projected_keys {
 struct point_terms {
     float out[SAM_LAYERS][SAM_CROSS_DIM * SAM_DIM]; /* of "image attends to tokens", transposed */
     float shift[SAM_DIM];                           /* what the second norm sees of constants */
-    float upscaled_shift[KEYS_PANEL]; /* what upscaling makes of the norm's bias, in a panel */
+    float upscaled_shift[SAM_DIM];                  /* what upscaling makes of the norm's bias */
     /* The first layer's, in panels. */
     float first_k[SAM_GRID * SAM_CROSS_DIM], first_q[SAM_GRID * SAM_CROSS_DIM];
     struct projected_keys second_k, second_q, last_k;

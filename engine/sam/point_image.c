@@ -338,27 +338,32 @@ void point_last_pass(const struct point_job *points, struct worker *worker) {
 /* The first transposed convolution of a panel: s2 (s1 U_F + U T a) + the rest. */
 static void upscale_panel(const struct point_job *points, const struct point *point, size_t panel) {
     const struct kernels *kernels = points->job->kernels;
-    float *half = points->at->upscaled.half[0][0];
-    struct panel_product product = {
+    const size_t first = panel * POSITIONS;
+    const float *scale = point->scale[1] + first;
+    float *half = points->at->upscaled.half[0][0], *mixes = points->at->tile.of_first;
+    float both[POSITIONS];
+    for (size_t i = 0; i < POSITIONS; i++)
+        both[i] = point->scale[0][first + i] * scale[i];
+    kernels->panel_scale(points->terms->upscaled + panel * KEYS_PANEL, SAM_DIM, both, NULL, half,
+                         POSITIONS);
+    for (int layer = 0; layer < SAM_LAYERS; layer++)
+        kernels->panel_scale(point->mix[layer] + panel * ROWS_PANEL, MIX_ROWS, scale, NULL,
+                             mixes + layer * MIX_ROWS * POSITIONS, POSITIONS);
+    kernels->panel_product(&(struct panel_product){
+        .a = points->at->upscaling[0],
         .rows = SAM_DIM,
         .a_stride = PADDED_ROWS,
         .depth = MIX_ROWS,
-        .pieces = 1,
+        .pieces = SAM_LAYERS,
+        .a_piece = SAM_DIM * PADDED_ROWS,
+        .b = mixes,
         .b_stride = POSITIONS,
         .panels = 1,
+        .bias = points->terms->upscaled_shift,
         .c = half,
         .c_stride = POSITIONS,
         .accumulate = true,
-    };
-    kernels->panel_scale(points->terms->upscaled + panel * KEYS_PANEL, SAM_DIM,
-                         point->scale[0] + panel * POSITIONS, NULL, half, POSITIONS);
-    for (int layer = 0; layer < SAM_LAYERS; layer++) {
-        product.a = points->at->upscaling[layer];
-        product.b = point->mix[layer] + panel * ROWS_PANEL;
-        kernels->panel_product(&product);
-    }
-    kernels->panel_scale(half, SAM_DIM, point->scale[1] + panel * POSITIONS,
-                         points->terms->upscaled_shift, half, POSITIONS);
+    });
 }
 
 void point_upscale(const struct point_job *points, size_t index, struct worker *worker) {

@@ -154,11 +154,9 @@ static void make_constants(const struct mask_decoder *decoder, struct point_term
     decoder->kernels->add(decoder->layers[0].norm4.bias,
                           decoder->layers[1].image_to_token.out.plain.bias, terms->shift, SAM_DIM);
     for (size_t row = 0; row < upscale->out; row++) {
-        float shift = upscale->bias[row];
+        terms->upscaled_shift[row] = upscale->bias[row];
         for (size_t c = 0; c < SAM_DIM; c++)
-            shift += upscale->weight[row * SAM_DIM + c] * bias[c];
-        for (size_t i = 0; i < POSITIONS; i++)
-            terms->upscaled_shift[row * POSITIONS + i] = shift;
+            terms->upscaled_shift[row] += upscale->weight[row * SAM_DIM + c] * bias[c];
     }
 }
 
