@@ -244,11 +244,16 @@ struct everything {
     struct everything_mask *masks; /* owned: everything_free */
 };
 
-/* What is told to whoever waits, from any worker's thread, one call at a time. */
+/* Memory of the masks, in bytes. */
+size_t everything_bytes(const struct everything *everything);
+
+/* What is told to whoever waits, from any worker's thread, one call at a time; and what a run may
+ * take. */
 struct everything_progress {
     void (*report)(void *argument, size_t done, size_t total); /* points; NULL: nobody asks */
     bool (*cancelled)(void *argument); /* NULL: never; after true nothing is told any more */
     void *argument;
+    size_t bytes_limit; /* of masks, until duplicates are dropped; 0: any */
 };
 
 /* All masks of an image, by a grid of points: those of smaller crops first if there are crops,
@@ -256,7 +261,7 @@ struct everything_progress {
  * image, for the crops of crop_n_layers > 0; may be NULL otherwise. On STATUS_OK the caller owns
  * *everything. Call from a bulk job of worker's pool: prompts of others go in between.
  * STATUS_INVALID: options out of range, crops without pixels; or it was cancelled.
- * STATUS_NO_MEMORY. */
+ * STATUS_TOO_LARGE: more masks than bytes_limit. STATUS_NO_MEMORY. */
 enum status model_everything(const struct model *model, struct worker *worker,
                              const struct embedding *embedding, const struct image *pixels,
                              const struct everything_options *options,

@@ -17,6 +17,13 @@ void segmentation_free(struct segmentation *segmentation) {
     memset(segmentation, 0, sizeof *segmentation);
 }
 
+size_t everything_bytes(const struct everything *everything) {
+    size_t bytes = everything->count * sizeof *everything->masks;
+    for (size_t i = 0; i < everything->count; i++)
+        bytes += everything->masks[i].segment.mask.count * sizeof(uint32_t);
+    return bytes;
+}
+
 static enum status clean(struct mask *mask, const struct cleaning *cleaning, struct error *error) {
     enum status status = STATUS_OK;
     if (cleaning->fill_holes && cleaning->min_area > 0)

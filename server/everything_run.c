@@ -76,9 +76,14 @@ static enum status decode(struct finding *finding, struct worker *worker, struct
     return status;
 }
 
+/* So much more may be found than is kept once duplicates are dropped. */
+enum { FOUND_TO_KEPT = 4 };
+
 static enum status find_masks(struct finding *finding, struct worker *worker, struct error *error) {
     struct run *run = finding->run;
-    const struct everything_progress progress = {report, is_cancelled, finding};
+    const long long kept_bytes = finding->server->options->everything_memory;
+    const struct everything_progress progress = {report, is_cancelled, finding,
+                                                 FOUND_TO_KEPT * (size_t)kept_bytes};
     struct image image = {0};
     const bool crops = run->options.crop_n_layers > 0;
     enum status status = crops ? decode(finding, worker, &image, error) : STATUS_OK;
@@ -117,7 +122,9 @@ static void run(struct pool_job *job, struct worker *worker) {
     if (reason != PROBLEM_NONE)
         finish_ended(finding, reason);
     else
-        finish_failed(finding, PROBLEM_INTERNAL, error.message);
+        finish_failed(finding,
+                      status == STATUS_TOO_LARGE ? PROBLEM_INVALID_REQUEST : PROBLEM_INTERNAL,
+                      error.message);
 }
 
 static bool is_abandoned(const struct pool_job *job) {

@@ -52,13 +52,7 @@ static struct run *find(struct runs *runs, const struct record *record,
 }
 
 static size_t bytes_of(const struct run *run) {
-    size_t bytes = sizeof *run;
-    if (run->state == RUN_GOES_ON)
-        return bytes;
-    for (size_t i = 0; i < run->masks.count; i++)
-        bytes +=
-            sizeof *run->masks.masks + run->masks.masks[i].segment.mask.count * sizeof(uint32_t);
-    return bytes;
+    return sizeof *run + (run->state == RUN_GOES_ON ? 0 : everything_bytes(&run->masks));
 }
 
 static void list(struct runs *runs, struct run *run) {

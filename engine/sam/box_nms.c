@@ -26,8 +26,9 @@ static float overlap(const float a[4], const float b[4]) {
     return intersection / (area(a) + area(b) - intersection);
 }
 
-enum status box_nms(const struct scored_box *boxes, size_t count, float threshold, size_t *kept,
-                    size_t *kept_count, struct error *error) {
+enum status box_nms(const struct scored_box *boxes, size_t count, float threshold,
+                    const struct image_yield *yield, size_t *kept, size_t *kept_count,
+                    struct error *error) {
     struct ranked *order = malloc((count ? count : 1) * sizeof *order);
     *kept_count = 0;
     if (!order)
@@ -38,6 +39,8 @@ enum status box_nms(const struct scored_box *boxes, size_t count, float threshol
     for (size_t i = 0; i < count; i++) {
         const float *box = boxes[order[i].index].corners;
         size_t better = 0;
+        if (yield)
+            yield->call(yield->argument);
         while (better < *kept_count && !(overlap(boxes[kept[better]].corners, box) > threshold))
             better++;
         if (better == *kept_count)

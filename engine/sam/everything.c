@@ -8,6 +8,10 @@
 #include "engine/sam/box_nms.h"
 #include "engine/sam/model.h"
 
+static void yield(void *worker) {
+    worker_yield(worker);
+}
+
 /* ---- duplicates -------------------------------------------------------------------------- */
 
 /* The larger, the better the mask. */
@@ -31,7 +35,9 @@ static float score_by_change(const struct mask_list *list, size_t index, const b
 
 /* Leaves one of those masks whose boxes are about the same; boxes end with their last pixel. */
 static enum status drop_duplicates(struct mask_list *list, float threshold, mask_score *score,
-                                   const bool *changed, struct error *error) {
+                                   const bool *changed, struct worker *worker,
+                                   struct error *error) {
+    const struct image_yield yielding = {yield, worker};
     struct scored_box *boxes = malloc((list->count + 1) * sizeof *boxes);
     size_t *kept = malloc((list->count + 1) * sizeof *kept), count = 0;
     enum status status = STATUS_OK;
@@ -42,7 +48,7 @@ static enum status drop_duplicates(struct mask_list *list, float threshold, mask
                                        score(list, i, changed)};
     }
     if (boxes && kept)
-        status = box_nms(boxes, list->count, threshold, kept, &count, error);
+        status = box_nms(boxes, list->count, threshold, &yielding, kept, &count, error);
     if (status == STATUS_OK && !(boxes && kept && mask_list_keep(list, kept, count)))
         status = error_set(error, STATUS_NO_MEMORY, "no memory to compare %zu masks", list->count);
     free(boxes);
@@ -51,10 +57,6 @@ static enum status drop_duplicates(struct mask_list *list, float threshold, mask
 }
 
 /* ---- crops ------------------------------------------------------------------------------- */
-
-static void yield(void *worker) {
-    worker_yield(worker);
-}
 
 /* A part of the image, at the geometry's scaled size. */
 static enum status scale_crop(const struct image *pixels, const struct crop *crop,
@@ -96,9 +98,10 @@ static enum status add_crop(struct search *search, struct worker *worker, const 
     enum status status = search_crop(search, worker, crop, embedding, &of_crop);
     if (status == STATUS_OK)
         status = drop_duplicates(&of_crop, search->options->box_nms_thresh, score_by_iou, NULL,
-                                 &search->error);
+                                 worker, &search->error);
     if (status == STATUS_OK && !mask_list_append(found, &of_crop))
         status = error_set(&search->error, STATUS_NO_MEMORY, "no memory for masks");
+    search->bytes = mask_list_bytes(found); /* no batch is on its way */
     mask_list_free(&of_crop);
     return status;
 }
@@ -153,7 +156,7 @@ static enum status clean_all(struct mask_list *list, const struct everything_opt
                        error);
     }
     if (status == STATUS_OK)
-        status = drop_duplicates(list, threshold, score_by_change, changed, error);
+        status = drop_duplicates(list, threshold, score_by_change, changed, worker, error);
     free(changed);
     return status;
 }
@@ -176,8 +179,8 @@ static enum status search_image(struct search *search, struct worker *worker,
     if (status == STATUS_OK && count > 1)
         status = add_crops(search, worker, pixels, crops, count, found);
     if (status == STATUS_OK && count > 1)
-        status =
-            drop_duplicates(found, options->crop_nms_thresh, score_by_crop, NULL, &search->error);
+        status = drop_duplicates(found, options->crop_nms_thresh, score_by_crop, NULL, worker,
+                                 &search->error);
     if (status == STATUS_OK && options->min_mask_region_area > 0)
         status = clean_all(found, options, worker, &search->error);
     return status;

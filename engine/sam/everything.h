@@ -14,6 +14,7 @@ struct mask_list {
 };
 
 void mask_list_free(struct mask_list *list);
+size_t mask_list_bytes(const struct mask_list *list);
 
 /* Moves the masks of `from` behind those of `to`. False: no memory, and nothing was moved. */
 bool mask_list_append(struct mask_list *to, struct mask_list *from);
@@ -33,6 +34,7 @@ struct search {
     size_t total;          /* points */
     pthread_mutex_t mutex; /* guards the rest */
     size_t done;
+    size_t bytes; /* of the masks that were found */
     struct search_slot *spare;
     enum status status; /* the first failure */
     struct error error;

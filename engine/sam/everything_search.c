@@ -16,6 +16,10 @@ void mask_list_free(struct mask_list *list) {
     memset(list, 0, sizeof *list);
 }
 
+size_t mask_list_bytes(const struct mask_list *list) {
+    return everything_bytes(&(struct everything){list->count, list->masks});
+}
+
 static bool reserve(struct mask_list *list, size_t more) {
     if (list->count + more <= list->capacity)
         return true;
@@ -195,6 +199,21 @@ static void tell(struct search *search, size_t points) {
     pthread_mutex_unlock(&search->mutex);
 }
 
+/* Poor masks of a large image are hundreds of kilobytes each, and thresholds may let all pass. */
+static enum status count_bytes(struct search *search, const struct mask_list *found,
+                               struct error *error) {
+    const size_t limit = search->progress ? search->progress->bytes_limit : 0;
+    pthread_mutex_lock(&search->mutex);
+    search->bytes += mask_list_bytes(found);
+    const bool over = limit && search->bytes > limit;
+    pthread_mutex_unlock(&search->mutex);
+    return over ? error_set(error, STATUS_TOO_LARGE,
+                            "more masks pass the thresholds than %zu MB hold: raise "
+                            "pred_iou_thresh or stability_score_thresh, or try fewer points",
+                            limit >> 20)
+                : STATUS_OK;
+}
+
 static void begin_batch(const struct crop_search *at, struct point_batch *batch, size_t first) {
     const struct geometry *geometry = &at->embedding->geometry;
     batch->count = at->points - first < POINT_BATCH ? at->points - first : POINT_BATCH;
@@ -248,6 +267,8 @@ static void search_batch(void *argument, size_t tile, struct worker *worker) {
         points = slot->batch.count;
         give_slot(search, slot);
     }
+    if (status == STATUS_OK)
+        status = count_bytes(search, &at->found[index], &error);
     if (status != STATUS_OK)
         fail(search, status, &error);
     else

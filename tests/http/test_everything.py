@@ -339,6 +339,16 @@ class Limits(unittest.TestCase):
             self.assertEqual(answer.json()["type"], "/problems/draining", answer)
         daemon.check_end(daemon.wait(20))
 
+    def test_memory(self):
+        """Thresholds that let all pass, on an image whose masks are large."""
+        daemon = self.start("--everything-memory", "1M")
+        client.request(daemon.port, "POST", "/v1/images?id=large", images.noise(2500, 2000))
+        answer = client.request(daemon.port, "POST", "/v1/images/large/everything",
+                                {"points_per_side": 12, "pred_iou_thresh": 0, "box_nms_thresh": 1,
+                                 "stability_score_thresh": 0})
+        self.assertEqual(answer.json()["type"], "/problems/invalid-request", answer)
+        self.assertIn("pred_iou_thresh", answer.json()["detail"])
+
     def test_the_queue_is_bounded_and_patience_too(self):
         daemon = self.start("--upload-queue", "1", "--upload-deadline", "1")
 

@@ -45,7 +45,8 @@ START_TEST(keeps_what_the_definition_keeps) {
             {x, y, x + (float)rng_below(&rng, 9), y + (float)rng_below(&rng, 9)},
             (float)rng_below(&rng, 20) / 16};
     }
-    ck_assert_int_eq(box_nms(boxes, BOXES, threshold + 0.003f, kept, &count, NULL), STATUS_OK);
+    ck_assert_int_eq(box_nms(boxes, BOXES, threshold + 0.003f, NULL, kept, &count, NULL),
+                     STATUS_OK);
     ck_assert_uint_eq(count, naive_nms(boxes, BOXES, (double)threshold + 0.003, expected));
     ck_assert_uint_gt(count, 5);
     for (size_t i = 0; i < count; i++)
@@ -56,11 +57,11 @@ END_TEST
 START_TEST(boxes_at_the_threshold_stay) {
     const struct scored_box boxes[] = {{{0, 0, 2, 1}, 0.5f}, {{0, 0, 1, 1}, 0.6f}};
     size_t kept[2], count;
-    ck_assert_int_eq(box_nms(boxes, 2, 0.5f, kept, &count, NULL), STATUS_OK);
+    ck_assert_int_eq(box_nms(boxes, 2, 0.5f, NULL, kept, &count, NULL), STATUS_OK);
     ck_assert_uint_eq(count, 2);
     ck_assert_uint_eq(kept[0], 1);
     ck_assert_uint_eq(kept[1], 0);
-    ck_assert_int_eq(box_nms(boxes, 2, 0.49f, kept, &count, NULL), STATUS_OK);
+    ck_assert_int_eq(box_nms(boxes, 2, 0.49f, NULL, kept, &count, NULL), STATUS_OK);
     ck_assert_uint_eq(count, 1);
     ck_assert_uint_eq(kept[0], 1);
 }
@@ -71,11 +72,11 @@ START_TEST(odd_boxes_are_kept) {
     const struct scored_box boxes[] = {
         {{3, 3, 3, 3}, NAN}, {{3, 3, 3, 3}, 0.1f}, {{1, 3, 9, 3}, 0.2f}, {{0, 0, 9, 9}, INFINITY}};
     size_t kept[4], count;
-    ck_assert_int_eq(box_nms(boxes, 4, 0.5f, kept, &count, NULL), STATUS_OK);
+    ck_assert_int_eq(box_nms(boxes, 4, 0.5f, NULL, kept, &count, NULL), STATUS_OK);
     ck_assert_uint_eq(count, 4);
     for (size_t i = 0; i < count; i++)
         ck_assert_uint_eq(kept[i], 3 - i);
-    ck_assert_int_eq(box_nms(NULL, 0, 0.5f, kept, &count, NULL), STATUS_OK);
+    ck_assert_int_eq(box_nms(NULL, 0, 0.5f, NULL, kept, &count, NULL), STATUS_OK);
     ck_assert_uint_eq(count, 0);
 }
 END_TEST

@@ -406,7 +406,7 @@ START_TEST(who_waits_is_told_and_may_cancel) {
     for (int workers = 1; workers <= 3; workers++) {
         for (size_t limit = 0; limit <= POINTS; limit += POINTS) {
             struct watch watch = {.limit = limit};
-            struct everything_progress progress = {note_report, is_cancelled, &watch};
+            struct everything_progress progress = {note_report, is_cancelled, &watch, 0};
             struct task task = {.options = &ALL, .progress = &progress};
             run(&task, workers);
             ck_assert_int_eq(task.status, limit ? STATUS_OK : STATUS_INVALID);
@@ -423,7 +423,7 @@ END_TEST
 START_TEST(cancelled_on_the_way) {
     for (int workers = 1; workers <= 3; workers++) {
         struct watch watch = {.limit = 1};
-        struct everything_progress progress = {note_report, is_cancelled, &watch};
+        struct everything_progress progress = {note_report, is_cancelled, &watch, 0};
         struct task task = {.options = &ALL, .progress = &progress};
         run(&task, workers);
         ck_assert_int_eq(task.status, STATUS_INVALID);
@@ -431,6 +431,22 @@ START_TEST(cancelled_on_the_way) {
         ck_assert(workers > 1 || watch.reported > 0);
         ck_assert_uint_eq(watch.asked, 2); /* not again after true */
         ck_assert_uint_eq(task.result.count, 0);
+    }
+}
+END_TEST
+
+START_TEST(masks_take_as_much_as_they_may) {
+    struct everything found = find(ALL);
+    const size_t bytes = everything_bytes(&found);
+    everything_free(&found);
+    for (int over = 0; over < 2; over++) {
+        struct everything_progress progress = {.bytes_limit = bytes - (size_t)over};
+        struct task task = {.options = &ALL, .progress = &progress};
+        run(&task, 2);
+        ck_assert_int_eq(task.status, over ? STATUS_TOO_LARGE : STATUS_OK);
+        ck_assert(!over || strstr(task.error.message, "pred_iou_thresh"));
+        ck_assert_uint_eq(task.result.count > 0, !over);
+        everything_free(&task.result);
     }
 }
 END_TEST
@@ -515,6 +531,7 @@ Suite *everything_suite(void) {
     tcase_add_test(cases, crops_are_images_of_their_own);
     tcase_add_test(cases, who_waits_is_told_and_may_cancel);
     tcase_add_test(cases, cancelled_on_the_way);
+    tcase_add_test(cases, masks_take_as_much_as_they_may);
     tcase_add_test(cases, options_out_of_range_are_named);
     tcase_add_test(cases, too_many_points_are_refused);
     tcase_add_test(cases, pixels_of_another_image_are_refused);
