@@ -79,6 +79,15 @@ static bool needs_content(int status) {
     return status != MHD_HTTP_NO_CONTENT && status != MHD_HTTP_NOT_MODIFIED;
 }
 
+/* What is larger counts as bodies do until it is sent: whoever asks may read slowly. */
+enum { UNCOUNTED_BYTES = 1 << 20 };
+
+/* False: others leave no room for it. What a handler has reserved is for its answer. */
+static bool count_answer(struct request *request, size_t size) {
+    const size_t reserved = request->body.bytes ? 0 : request->body.capacity;
+    return size <= UNCOUNTED_BYTES || size <= reserved || request_reserve(request, size - reserved);
+}
+
 void request_answer(struct request *request, const struct answer *answer) {
     const char *content = answer->body ? answer->body : answer->fixed;
     if (!content && needs_content(answer->status)) {
@@ -86,6 +95,13 @@ void request_answer(struct request *request, const struct answer *answer) {
         return;
     }
     const size_t size = size_of(answer, content);
+    if (answer->body && !count_answer(request, size)) {
+        free(answer->body);
+        request_refuse_with(request, PROBLEM_OVERLOADED,
+                            "what is in flight fills upload_memory, %lld bytes",
+                            request->server->options->upload_memory);
+        return;
+    }
     struct MHD_Response *response =
         answer->body ? make_response(answer->body, size) : make_fixed_response(content, size);
     if (response && content)

@@ -1,5 +1,6 @@
 """Embeddings that are taken away and brought in."""
 
+import base64
 import hashlib
 import io
 import re
@@ -13,7 +14,7 @@ import images
 import tensors
 from case import DaemonCase
 from client import head
-from daemon import Daemon
+from daemon import Daemon, wait_until
 
 NAME = "image_embeddings"
 SHAPE = (1, 256, 64, 64)
@@ -391,14 +392,23 @@ class Memory(EmbeddingCase):
         """Answers that nobody reads hold upload_memory; those beyond it are refused."""
         self.upload("slow", images.disc(11))
         path = "/v1/images/slow/embedding?dtype=float32"
+        self.holds(head("GET", path), lambda: self.request("GET", path))
+
+    def test_of_tools_too(self):
+        """What CVAT's browsers decode is as large."""
+        body = {"image": base64.b64encode(images.disc(11)).decode(), "embedding": True}
+        self.request("POST", "/compat/cvat", body)
+        self.holds(client.post("/compat/cvat", body),
+                   lambda: self.request("POST", "/compat/cvat", body))
+
+    def holds(self, request, again):
+        """An answer to the request leaves no room for that of another, until the client leaves."""
         first = self.raw(receive_buffer=4096)
-        first.send(head("GET", path))
+        first.send(request)
         first.head()  # it is on its way, and there is more of it than buffers hold
-        self.assertIn("upload_memory", self.refused(self.request("GET", path), "overloaded"))
+        self.assertIn("upload_memory", self.refused(again(), "overloaded"))
         first.close()
-        second = self.raw()
-        second.send(head("GET", "/healthz"))
-        self.assertEqual(second.answer().status, 200)
+        wait_until(lambda: again().status == 200, 10, "room again")
 
 
 if __name__ == "__main__":
