@@ -215,7 +215,8 @@ struct everything_answer {
     bool cached; /* the run was there already */
     enum mask_format format;
     double simplify;
-    const struct timing *timing; /* NULL: no timing_ms member */
+    const struct timing *timing;     /* NULL: no timing_ms member */
+    const struct image_yield *yield; /* called between masks; or NULL */
 };
 
 char *everything_answer_json(const struct everything_answer *answer);

@@ -199,6 +199,8 @@ static void write_outcome(struct text *text, const struct everything_answer *ans
                     answer->cached ? "true" : "false");
         for (size_t i = 0; i < answer->masks->count; i++) {
             text_add(text, i ? "," : "");
+            if (answer->yield)
+                answer->yield->call(answer->yield->argument);
             write_mask(text, answer, &answer->masks->masks[i]);
         }
         text_add(text, "]");

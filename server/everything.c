@@ -54,14 +54,19 @@ static struct everything_answer describe(const struct server *server, const stru
 
 /* ---- the masks --------------------------------------------------------------------------- */
 
+static void yield_worker(void *worker) {
+    worker_yield(worker);
+}
+
 /* A job, because to write hundreds of masks takes milliseconds. */
 static void write_masks(struct pool_job *job, struct worker *worker) {
     struct asking *asking = (struct asking *)job;
+    const struct image_yield yield = {yield_worker, worker};
     struct request *request = asking->request;
     struct everything_answer masks = describe(request->server, asking->record, asking->run);
     const struct timing timing = asking->run->timing;
-    (void)worker;
     masks.masks = &asking->run->masks;
+    masks.yield = &yield;
     masks.cached = asking->cached;
     masks.format = asking->asked.format;
     masks.simplify = asking->asked.simplify;
@@ -76,19 +81,32 @@ static void fail_unwritten(struct asking *asking) {
     if (atomic_load(&asking->request->server->draining))
         fail(asking, PROBLEM_DRAINING, "the daemon is stopping");
     else
-        fail(asking, PROBLEM_OVERLOADED, "too many prompts wait (prompt_queue)");
+        fail(asking, PROBLEM_OVERLOADED, "too many others wait (prompt_queue, upload_queue)");
 }
 
 static void expire(struct pool_job *job) {
     fail_unwritten((struct asking *)job);
 }
 
+/* Whether they take long to write, as rows of pixels (PNG) or by their runs: then that is bulk
+ * work, with prompts in between. */
+static bool are_many(const struct asking *asking) {
+    enum { MANY_BYTES = 4 << 20, PIXELS_A_BYTE = 64 };
+    const struct everything *masks = &asking->run->masks;
+    const struct geometry *geometry = &asking->record->embedding.geometry;
+    const size_t pixels = (size_t)geometry->width * (size_t)geometry->height;
+    return everything_bytes(masks) + masks->count * (pixels / PIXELS_A_BYTE) > MANY_BYTES;
+}
+
 static void answer_masks(struct asking *asking) {
     struct server *server = asking->request->server;
+    const struct options *options = server->options;
+    const bool many = are_many(asking);
     asking->job.run = write_masks;
     asking->job.expire = expire;
-    asking->job.deadline_ns = seconds_from_now(server->options->prompt_deadline);
-    if (!pool_submit(server->pool, LANE_INTERACTIVE, &asking->job))
+    asking->job.deadline_ns =
+        seconds_from_now(many ? options->upload_deadline : options->prompt_deadline);
+    if (!pool_submit(server->pool, many ? LANE_BULK : LANE_INTERACTIVE, &asking->job))
         fail_unwritten(asking);
 }
 

@@ -1,5 +1,6 @@
 """Everything mode: all masks of an image."""
 
+import re
 import threading
 import time
 import unittest
@@ -348,6 +349,23 @@ class Limits(unittest.TestCase):
                                  "stability_score_thresh": 0})
         self.assertEqual(answer.json()["type"], "/problems/invalid-request", answer)
         self.assertIn("pred_iou_thresh", answer.json()["detail"])
+
+    def test_prompts_go_in_between_masks_that_are_written(self):
+        daemon = self.start("--workers", "1")
+        path = "/v1/images/large/everything"
+        client.request(daemon.port, "POST", "/v1/images?id=large", images.noise(2500, 2000))
+        client.request(daemon.port, "POST", path, {"points_per_side": 6, "pred_iou_thresh": 0,
+                                                   "box_nms_thresh": 1,
+                                                   "stability_score_thresh": 0})
+        writing = client.Raw(daemon.port)
+        self.addCleanup(writing.close)
+        writing.send(client.head("GET", path + "?format=png"))
+        prompt = client.request(daemon.port, "POST", "/v1/images/disc0/segment",
+                                {"points": [[320, 200]]})
+        written = writing.answer()
+        self.assertEqual(written.status, 200, written)
+        took = float(re.search(r"total;dur=([\d.]+)", written.header("Server-Timing"))[1])
+        self.assertLess(prompt.json()["timing_ms"]["queue"], took / 4)
 
     def test_the_queue_is_bounded_and_patience_too(self):
         daemon = self.start("--upload-queue", "1", "--upload-deadline", "1")
