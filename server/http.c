@@ -12,6 +12,7 @@
 #include "server/clock.h"
 #include "server/connections.h"
 #include "server/log.h"
+#include "server/quiesce.h"
 #include "server/routes.h"
 #include "server/tls.h"
 
@@ -230,6 +231,7 @@ enum status http_start(struct server *server, struct http **out, struct error *e
                              ? open_listener(http, server->options, error)
                              : error_set(error, STATUS_NO_MEMORY, "no memory for the listener");
     if (status == STATUS_OK) {
+        quiesce_prepare();
         http->daemon = start_daemon(http, server->options);
         http->listening = -1;
         if (!http->daemon)
@@ -255,7 +257,7 @@ void http_reap(struct http *http, int64_t now_ns) {
 }
 
 void http_quiesce(struct http *http) {
-    http->listening = MHD_quiesce_daemon(http->daemon);
+    http->listening = quiesce(http->daemon);
     /* refuses clients from now on; closed only by http_stop, for a thread may yet accept from it */
     shutdown(http->listening, SHUT_RDWR);
 }

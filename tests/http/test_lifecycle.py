@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -15,6 +17,7 @@ from client import head, post
 from daemon import Daemon, seconds, wait_until
 
 PROMPT = {"points": [[320, 200]]}
+SLOW_EPOLL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slow_epoll.c")
 
 
 class Stop(unittest.TestCase):
@@ -185,6 +188,35 @@ class Stop(unittest.TestCase):
                 self.end(daemon, timeout=20)
                 if answer:
                     answer.check()
+
+    def test_polling_threads_awake_while_it_stops(self):
+        """They stop listening just when libmicrohttpd makes them: the moment in between, that is
+        otherwise too short for a test, lasts."""
+        with tempfile.TemporaryDirectory() as directory:
+            library = os.path.join(directory, "slow_epoll.so")
+            subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SLOW_EPOLL], check=True)
+            daemon = Daemon(env={"LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0"})
+            self.addCleanup(daemon.kill)
+            stopped = threading.Event()
+
+            def call():
+                while not stopped.is_set():
+                    try:
+                        client.request(daemon.port, "GET", "/healthz")
+                    except OSError:
+                        time.sleep(0.01)
+
+            crowd = [threading.Thread(target=call) for _ in range(8)]
+            for thread in crowd:
+                thread.start()
+            time.sleep(seconds(0.2))
+            daemon.signal()
+            try:
+                self.end(daemon, timeout=20)
+            finally:
+                stopped.set()
+                for thread in crowd:
+                    thread.join()
 
     def test_a_busy_daemon_stops(self):
         """With clients of all kinds, many times over."""
