@@ -96,9 +96,10 @@ static enum status read_lines(FILE *file, const char *path, struct key_list *lis
     const char *why = NULL;
     int number = 0;
     while (!why && fgets(line, sizeof line, file)) {
+        const bool cut = strlen(line) == sizeof line - 1 && line[sizeof line - 2] != '\n';
         const char *text = trimmed(line);
         number++;
-        if (strlen(line) == sizeof line - 1)
+        if (cut) /* what follows is no line of its own */
             why = "too long";
         else if (*text && *text != '#')
             why = add_key(list, text, number);

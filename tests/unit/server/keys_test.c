@@ -88,6 +88,8 @@ START_TEST(what_is_wrong_is_told_without_the_key) {
     memset(long_line, 'l', sizeof long_line - 1);
     char *with_label;
     ck_assert_int_gt(asprintf(&with_label, "%s %065d", ALICE, 0), 0);
+    char *long_comment; /* that is cut behind a space */
+    ck_assert_int_gt(asprintf(&long_comment, "#%382s%s", "", BOB), 0);
     const struct {
         const char *text, *why;
     } cases[] = {
@@ -96,6 +98,7 @@ START_TEST(what_is_wrong_is_told_without_the_key) {
         {BOB "\nfifteen-letters\n", "line 2: a key has 16 to 256"},
         {long_key, "line 1: a key has 16 to 256"},
         {long_line, "line 1: too long"},
+        {long_comment, "line 1: too long"},
         {"\n" ALICE "\xc3\xa4 x", "line 2: a key has visible ASCII characters only"},
         {ALICE " the label", "line 1: after the key comes a label"},
         {ALICE " # comment", "line 1: after the key comes a label"},
@@ -113,6 +116,7 @@ START_TEST(what_is_wrong_is_told_without_the_key) {
         ck_assert_msg(!strstr(error.message, "alice's"), "%s", error.message);
     }
     free(with_label);
+    free(long_comment);
 }
 END_TEST
 
