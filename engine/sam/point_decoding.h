@@ -89,8 +89,8 @@ struct point_tile {
 };
 
 struct point_memory {
-    struct activations tokens; /* its token side, of all points */
-    struct point points[POINT_BATCH];
+    struct activations tokens;                     /* its token side, of all points */
+    _Alignas(64) struct point points[POINT_BATCH]; /* whole cache lines for the widest vectors */
     struct point_tile tile;
     struct upscaled upscaled;
     float rows[POINT_ROWS * SAM_DIM], turned[POINT_ROWS * SAM_DIM]; /* scratch */
