@@ -66,8 +66,11 @@ struct panel_product {
     float *c;
     size_t c_stride, c_panel;
     bool accumulate; /* adds to what c holds */
+    /* Or NULL; of one panel only: [rows][KERNEL_CHANNEL_STEP], added times scale, column by column.
+     */
+    const float *scaled, *scale;
     size_t groups; /* more than one: as many products of this shape, with a, b and c so far apart */
-    size_t a_group, b_group, c_group;
+    size_t a_group, b_group, c_group, scaled_group;
     enum activation activation;
 };
 

@@ -20,9 +20,9 @@ enum {
     /* Where the last pass has its rows of what it takes of the first layer's mix. */
     LAST_BOTH = POINT_ROWS,
     LAST_M = LAST_BOTH + MIX_ROWS,
-    LAST_OF_FIRST = LAST_M + LAST_ROWS,
 };
 
+_Static_assert(LAST_M + LAST_ROWS <= 3 * POINT_ROWS, "room in of_first");
 _Static_assert(PADDED_ROWS % POSITIONS == 0 && PADDED_ROWS >= POINT_ROWS, "whole panels of rows");
 
 /* Projections of what the keys have of the image, and of the positions with the norm's bias, which
@@ -82,7 +82,7 @@ struct point {
 
 /* One tile of a pass. */
 struct point_tile {
-    float keys[CROSS_PANEL], with_tokens[2 * ROWS_PANEL], scores_panel[ROWS_PANEL];
+    float keys[CROSS_PANEL], with_tokens[ROWS_PANEL];
     float of_first[3 * ROWS_PANEL], of_second[2 * ROWS_PANEL];
     float scores[POINT_GROUP][POINT_ROWS * TILE_POSITIONS];
     float weights[PADDED_ROWS * TILE_POSITIONS]; /* in panels of rows */

@@ -49,11 +49,9 @@ static void apply_triangles(const struct kernels *kernels, const float *squares,
         });
 }
 
-/* Each head's channels of the tokens times those of a panel; tokens and heads of y are that far
- * apart. */
-static void meet(const struct kernels *kernels, const float *tokens, size_t count,
-                 const float *panel, float *y, size_t y_token, size_t y_head) {
-    kernels->panel_product(&(struct panel_product){
+/* Each head's channels of the tokens times those of a panel. */
+static struct panel_product meeting(const float *tokens, size_t count, const float *panel) {
+    return (struct panel_product){
         .a = tokens,
         .rows = count,
         .a_stride = SAM_CROSS_DIM,
@@ -62,25 +60,35 @@ static void meet(const struct kernels *kernels, const float *tokens, size_t coun
         .b = panel,
         .b_stride = POSITIONS,
         .panels = 1,
-        .c = y,
-        .c_stride = y_token,
         .groups = SAM_HEADS,
         .a_group = CROSS_HEAD,
         .b_group = CROSS_HEAD * POSITIONS,
-        .c_group = y_head,
-    });
+    };
 }
 
-/* By heads, then tokens: scores, whose rows are so far apart. */
+/* By heads, then tokens: a tile's scores. What is given of the mix, in the same order, is added
+ * times scale; without one both are NULL. */
 static void score(const struct kernels *kernels, const float *question, size_t count,
-                  const float *panel, float *scores, size_t stride) {
-    meet(kernels, question, count, panel, scores, stride, count * stride);
+                  const float *panel, const float *of_mix, const float *scale, float *scores) {
+    struct panel_product product = meeting(question, count, panel);
+    product.c = scores;
+    product.c_stride = TILE_POSITIONS;
+    product.c_group = count * TILE_POSITIONS;
+    product.scaled = of_mix;
+    product.scale = scale;
+    product.scaled_group = count * POSITIONS;
+    kernels->panel_product(&product);
 }
 
-/* By tokens, then heads: a mix, or what is to be multiplied with one. */
+/* By tokens, then heads: a mix, or what is to be multiplied with one; or added to what is there. */
 static void meet_mix(const struct kernels *kernels, const float *tokens, const float *panel,
-                     float *mix) {
-    meet(kernels, tokens, POINT_TOKENS, panel, mix, SAM_HEADS * POSITIONS, POSITIONS);
+                     bool accumulate, float *mix) {
+    struct panel_product product = meeting(tokens, POINT_TOKENS, panel);
+    product.c = mix;
+    product.c_stride = SAM_HEADS * POSITIONS;
+    product.c_group = POSITIONS;
+    product.accumulate = accumulate;
+    kernels->panel_product(&product);
 }
 
 /* Softmax over each head's tokens. */
@@ -214,7 +222,7 @@ static void project(const struct kernels *kernels, const struct projected_keys *
 
 static void ask_first(const struct point_job *points, size_t index, size_t panel, float *scores) {
     score(points->job->kernels, points->at->points[index].question, POINT_TOKENS,
-          points->terms->first_k + panel * CROSS_PANEL, scores, TILE_POSITIONS);
+          points->terms->first_k + panel * CROSS_PANEL, NULL, NULL, scores);
 }
 
 /* The first layer's mix a of a panel and the scale s of its norm; then the second layer's scores,
@@ -227,19 +235,19 @@ static void ask_second(const struct point_job *points, size_t index, size_t pane
     const size_t first = panel * POSITIONS, to = panel * CROSS_PANEL;
     float *mix = point->mix[0] + panel * ROWS_PANEL, *scale = point->scale[0] + first;
     float with[POSITIONS], own[POSITIONS], square[POSITIONS];
-    meet_mix(kernels, point->asking, terms->first_q + to, mix);
+    meet_mix(kernels, point->asking, terms->first_q + to, false, mix);
     soften(kernels, mix);
     apply_triangles(kernels, point->of_first, 2, mix, at->of_first);
     apply(kernels, point->of_first + 2 * POINT_ROWS * PADDED_ROWS, POINT_ROWS, mix,
           at->of_first + 2 * ROWS_PANEL);
 
-    meet_mix(kernels, point->values, terms->first_with_tokens + to, at->with_tokens);
+    meet_mix(kernels, point->values, terms->first_with_tokens + to, false, at->with_tokens);
     kernels->panel_dot(mix, at->with_tokens, POINT_ROWS, with);
     kernels->panel_dot(mix, at->of_first, MIX_ROWS, own);
     for (size_t i = 0; i < POSITIONS; i++)
         square[i] = terms->first_square[first + i] + 2 * with[i] + own[i];
     make_scale(square, scale);
-    meet_mix(kernels, point->values, terms->again_with_tokens + to, at->with_tokens);
+    meet_mix(kernels, point->values, terms->again_with_tokens + to, false, at->with_tokens);
     kernels->panel_dot(mix, at->with_tokens, POINT_ROWS, with);
     kernels->panel_dot(mix, at->of_first + ROWS_PANEL, MIX_ROWS, own);
     for (size_t i = 0; i < POSITIONS; i++)
@@ -247,9 +255,8 @@ static void ask_second(const struct point_job *points, size_t index, size_t pane
 
     kernels->panel_scale(mix, MIX_ROWS, scale, NULL, mix, POSITIONS);
     project(kernels, &terms->second_k, panel, scale, at->keys);
-    score(kernels, point->question, POINT_TOKENS, at->keys, at->scores_panel, POSITIONS);
-    kernels->panel_scale(at->of_first + 2 * ROWS_PANEL, POINT_ROWS, scale, at->scores_panel, scores,
-                         TILE_POSITIONS);
+    score(kernels, point->question, POINT_TOKENS, at->keys, at->of_first + 2 * ROWS_PANEL, scale,
+          scores);
 }
 
 /* The second layer's mix and scale in the same way, from the first's; then the last scores.
@@ -264,19 +271,20 @@ static void ask_last(const struct point_job *points, size_t index, size_t panel,
     const float *before = point->scale[0] + first;
     float *mix = point->mix[1] + panel * ROWS_PANEL, *scale = point->scale[1] + first;
     float with[POSITIONS], both[POSITIONS], own[POSITIONS], square[POSITIONS];
-    apply(kernels, point->of_first, LAST_OF_FIRST, point->mix[0] + panel * ROWS_PANEL,
-          at->of_first);
+    const float *of_last = at->of_first + MIX_ROWS * POSITIONS;
+    apply(kernels, point->of_first, POINT_ROWS, point->mix[0] + panel * ROWS_PANEL, mix);
+    apply(kernels, point->of_first + LAST_BOTH * PADDED_ROWS, MIX_ROWS + LAST_ROWS,
+          point->mix[0] + panel * ROWS_PANEL, at->of_first);
     project(kernels, &terms->second_q, panel, before, at->keys);
-    meet_mix(kernels, point->asking, at->keys, mix);
-    kernels->add(mix, at->of_first, mix, ROWS_PANEL);
+    meet_mix(kernels, point->asking, at->keys, true, mix);
     soften(kernels, mix);
     float *of_mix = at->of_second + ROWS_PANEL;
     apply_triangles(kernels, point->of_second, 1, mix, at->of_second);
     apply(kernels, point->of_second + POINT_ROWS * PADDED_ROWS, LAST_ROWS, mix, of_mix);
 
-    meet_mix(kernels, point->values, terms->second_with_tokens + to, at->with_tokens);
+    meet_mix(kernels, point->values, terms->second_with_tokens + to, false, at->with_tokens);
     kernels->panel_dot(mix, at->with_tokens, POINT_ROWS, with);
-    kernels->panel_dot(mix, at->of_first + LAST_BOTH * POSITIONS, MIX_ROWS, both);
+    kernels->panel_dot(mix, at->of_first, MIX_ROWS, both);
     kernels->panel_dot(mix, at->of_second, MIX_ROWS, own);
     for (size_t i = 0; i < POSITIONS; i++) {
         const float with_image = with[i] + terms->with_shift[first + i];
@@ -288,9 +296,8 @@ static void ask_last(const struct point_job *points, size_t index, size_t panel,
     for (size_t i = 0; i < POSITIONS; i++)
         both[i] = before[i] * scale[i];
     project(kernels, &terms->last_k, panel, both, at->keys);
-    score(kernels, point->question, LAST_TOKENS, at->keys, at->scores_panel, POSITIONS);
-    kernels->add(at->of_first + LAST_M * POSITIONS, of_mix, of_mix, LAST_ROWS * POSITIONS);
-    kernels->panel_scale(of_mix, LAST_ROWS, scale, at->scores_panel, scores, TILE_POSITIONS);
+    kernels->add(of_last, of_mix, of_mix, LAST_ROWS * POSITIONS);
+    score(kernels, point->question, LAST_TOKENS, at->keys, of_mix, scale, scores);
 }
 
 /* ---- the passes -------------------------------------------------------------------------- */
@@ -340,12 +347,10 @@ static void upscale_panel(const struct point_job *points, const struct point *po
     const struct kernels *kernels = points->job->kernels;
     const size_t first = panel * POSITIONS;
     const float *scale = point->scale[1] + first;
-    float *half = points->at->upscaled.half[0][0], *mixes = points->at->tile.of_first;
+    float *mixes = points->at->tile.of_first;
     float both[POSITIONS];
     for (size_t i = 0; i < POSITIONS; i++)
         both[i] = point->scale[0][first + i] * scale[i];
-    kernels->panel_scale(points->terms->upscaled + panel * KEYS_PANEL, SAM_DIM, both, NULL, half,
-                         POSITIONS);
     for (int layer = 0; layer < SAM_LAYERS; layer++)
         kernels->panel_scale(point->mix[layer] + panel * ROWS_PANEL, MIX_ROWS, scale, NULL,
                              mixes + layer * MIX_ROWS * POSITIONS, POSITIONS);
@@ -360,9 +365,10 @@ static void upscale_panel(const struct point_job *points, const struct point *po
         .b_stride = POSITIONS,
         .panels = 1,
         .bias = points->terms->upscaled_shift,
-        .c = half,
+        .c = points->at->upscaled.half[0][0],
         .c_stride = POSITIONS,
-        .accumulate = true,
+        .scaled = points->terms->upscaled + panel * KEYS_PANEL,
+        .scale = both,
     });
 }
 

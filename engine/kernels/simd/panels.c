@@ -14,6 +14,9 @@ static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_p
     struct panels b = {job->b + group * job->b_group + panel * job->b_panel, job->b_stride,
                        job->b_panel};
     float *c = job->c + group * job->c_group + row * job->c_stride + panel * job->c_panel;
+    const float *scaled = job->scaled;
+    if (scaled)
+        scaled += group * job->scaled_group + row * PANEL;
     clear_block(rows, panels, sums);
     for (size_t piece = 0; piece < job->pieces; piece++, b.at += job->depth * job->b_stride)
         multiply(rows, panels, a + piece * job->a_piece, job->a_stride, job->depth, b, sums);
@@ -25,6 +28,8 @@ static ALWAYS_INLINE void block(size_t rows, size_t panels, const struct panel_p
             float *to = c + i * job->c_stride + v / PANEL_VECTORS * job->c_panel +
                         v % PANEL_VECTORS * WIDTH;
             vfloat sum = sums[i][v] + bias;
+            if (scaled)
+                sum += load(scaled + i * PANEL + v * WIDTH) * load(job->scale + v * WIDTH);
             store(to, job->accumulate ? sum + load(to) : sum);
         }
     }

@@ -15,11 +15,14 @@ struct shape {
     size_t rows, depth, pieces, panels;
     bool plain; /* b and c are plain matrices, not panels one after the other */
     bool bias, accumulate;
+    bool scaled; /* with one panel only */
     enum activation activation;
 };
 
 static double naive_element(const struct panel_product *job, size_t row, size_t column) {
     double sum = job->bias ? (double)job->bias[row] : 0;
+    if (job->scaled)
+        sum += (double)job->scaled[row * STEP + column] * (double)job->scale[column];
     const float *b = job->b + column / STEP * job->b_panel + column % STEP;
     for (size_t piece = 0; piece < job->pieces; piece++)
         for (size_t k = 0; k < job->depth; k++)
@@ -52,6 +55,10 @@ static void check_product(const struct kernels *kernels, struct rng *rng,
     float *b = random_integers(rng, depth * (columns + 1), -9, 9);
     float *bias = random_integers(rng, shape->rows, -9, 9), *c = random_integers(rng, c_size, 1, 9);
     float *before = copy_floats(c, c_size), *expected = copy_floats(c, c_size);
+    float *scaled = random_integers(rng, shape->rows * STEP, -9, 9),
+          *scale = random_integers(rng, STEP, -9, 9);
+    if (shape->scaled)
+        job.scaled = scaled, job.scale = scale;
     job.a = a, job.b = b, job.c = c, job.bias = shape->bias ? bias : NULL;
     for (size_t row = 0; row < shape->rows; row++) {
         for (size_t column = 0; column < columns; column++) {
@@ -68,6 +75,8 @@ static void check_product(const struct kernels *kernels, struct rng *rng,
     free(a);
     free(b);
     free(bias);
+    free(scaled);
+    free(scale);
     free(c);
     free(before);
     free(expected);
@@ -80,7 +89,17 @@ START_TEST(products_of_every_number_of_rows) {
         for (size_t panels = 0; panels <= 5; panels++)
             check_product(isa_at(_i), &rng,
                           &(struct shape){rows, 3 + rows, 1, panels, rows % 2, panels % 2,
-                                          rows / 2 % 2, (enum activation)((rows + panels) % 3)});
+                                          rows / 2 % 2, false,
+                                          (enum activation)((rows + panels) % 3)});
+}
+END_TEST
+
+START_TEST(what_is_scaled_is_added) {
+    struct rng rng = {10};
+    for (size_t rows = 0; rows <= 40; rows++)
+        check_product(isa_at(_i), &rng,
+                      &(struct shape){rows, 16, 1, 1, false, rows % 2, rows / 2 % 2, true,
+                                      (enum activation)(rows % 3)});
 }
 END_TEST
 
@@ -90,7 +109,7 @@ START_TEST(products_of_every_depth) {
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++)
         for (size_t pieces = 0; pieces <= 9; pieces += 3)
             check_product(isa_at(_i), &rng,
-                          &(struct shape){13, depths[i], pieces, 3, i % 2, true, i / 2 % 2,
+                          &(struct shape){13, depths[i], pieces, 3, i % 2, true, i / 2 % 2, false,
                                           (enum activation)(i % 3)});
 }
 END_TEST
@@ -109,6 +128,7 @@ START_TEST(groups_are_products_of_their_own) {
     float *a = random_integers(&rng, GROUPS * A, -9, 9),
           *b = random_integers(&rng, GROUPS * B, -9, 9);
     float *c = random_integers(&rng, GROUPS * C, -9, 9), *expected = copy_floats(c, GROUPS * C);
+    float *scaled = random_integers(&rng, GROUPS * C, -9, 9);
     struct panel_product job = {
         .a = a,
         .rows = ROWS,
@@ -125,17 +145,22 @@ START_TEST(groups_are_products_of_their_own) {
         .a_group = A,
         .b_group = B,
         .c_group = C,
+        .scaled = scaled,
+        .scale = b,
+        .scaled_group = C,
         .activation = ACTIVATION_RELU,
     };
     isa_at(_i)->panel_product(&job);
     job.groups = 1;
     for (size_t group = 0; group < GROUPS; group++) {
         job.a = a + group * A, job.b = b + group * B, job.c = expected + group * C;
+        job.scaled = scaled + group * C;
         isa_at(_i)->panel_product(&job);
     }
     ck_assert_mem_eq(c, expected, GROUPS * C * sizeof *c);
     free(a);
     free(b);
+    free(scaled);
     free(c);
     free(expected);
 }
@@ -278,6 +303,7 @@ Suite *kernels_panels_suite(void) {
     Suite *suite = suite_create("kernels_panels");
     TCase *cases = tcase_create("panels");
     add_isa_test(cases, products_of_every_number_of_rows);
+    add_isa_test(cases, what_is_scaled_is_added);
     add_isa_test(cases, products_of_every_depth);
     add_isa_test(cases, groups_are_products_of_their_own);
     add_isa_test(cases, scales_and_dots_of_every_size);
