@@ -133,6 +133,20 @@ class Results(EverythingCase):
         self.assertEqual((x, y), (0, 0))
         self.assertTrue(320 < width < 640 and 240 < height < 480, (width, height))
 
+    def test_crops_cut_no_mask(self):
+        """A disc across the edges of crops is found whole, or not at all."""
+        self.upload("across", images.save(images.disc_image(disc=(320, 240, 110))))
+        answer = self.run_it({"points_per_side": 4, "crop_n_layers": 1, "crop_nms_thresh": 1},
+                             "across")
+        self.assertTrue(answer["masks"])
+        for mask in answer["masks"]:
+            left, top, width, height = mask["bbox"]
+            x, y, across, down = mask["crop_box"]
+            for end, edge, border in ((left, x, 0), (top, y, 0),
+                                      (left + width - 1, x + across, 640),
+                                      (top + height - 1, y + down, 480)):
+                self.assertFalse(abs(end - edge) <= 20 < abs(end - border), mask)
+
     def test_together(self):
         """Many ask for the same: one run."""
         answers = []
