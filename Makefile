@@ -85,7 +85,7 @@ say = @printf '  %-6s %s\n' $(1) $@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps build models demo run test bench load lint fmt fuzz install clean unit-tests
+.PHONY: help deps build models demo run test bench load lint fmt fuzz install clean unit-tests test-programs
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -206,9 +206,11 @@ install: build models ## install binaries, weights, configuration and systemd un
 # A process for each unit test takes long with a sanitizer, whose report ends the run anyway.
 UNIT_FORK := $(if $(filter-out release,$(VARIANT)),CK_FORK=no)
 
+test-programs: build unit-tests $(BUILD)/fuzz-replay $(BUILD)/engine-probe $(BUILD)/everything-probe
+
 test: ## every test from nothing: unit, fuzz, HTTP, parity, page (VARIANT=asan or tsan, SUITES="unit http")
 	@tools/deps.sh build test
-	@$(MAKE_ALL) build unit-tests $(BUILD)/fuzz-replay $(BUILD)/engine-probe $(BUILD)/everything-probe models
+	@$(MAKE_ALL) test-programs models
 	@$(UNIT_FORK) tests/run $(BUILD) $(SUITES)
 
 bench: ## maskd against ONNX Runtime and the machine's peak (BENCH_RUNS=7, BENCH_IMAGE=file, BENCH_JSON=file)
